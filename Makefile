@@ -1,0 +1,74 @@
+# One-command entry points. Each makes the environment first where it is missing or out of date.
+# Nothing exported here is load-bearing: in the activated .venv plain `dvc repro` does the same.
+.DEFAULT_GOAL := help
+.PHONY: help setup repro test lint ui real clean-venv
+.DELETE_ON_ERROR:
+SHELL := /bin/bash
+
+# PIPELINE=tdlas restricts `repro` and `real` to one pipeline.
+PIPELINE ?=
+PORT ?= 5000
+# Folder of the real data of all pipelines; default: the setting real_data.
+DATA ?=
+
+VENV := $(CURDIR)/.venv
+# The environment is known by what was asked of it and by where it lies (a venv cannot be moved).
+KEY := $(shell { cat requirements.lock pyproject.toml; pwd; } | git hash-object --stdin)
+STAMP := .venv/.installed-$(KEY)
+# Python 3.11 is what requirements.lock was resolved for; the search runs only when needed.
+PYTHON ?= $(shell for python in python3.11 python3 python; do \
+    $$python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null \
+    && { echo $$python; break; }; done)
+
+export VIRTUAL_ENV := $(VENV)
+export PATH := $(VENV)/bin:$(PATH)
+unexport PYTHONPATH PYTHONHOME
+# No usage statistics leave this machine.
+export DVC_NO_ANALYTICS := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+export DO_NOT_TRACK := 1
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+
+setup: $(STAMP) ## make .venv from requirements.lock; does nothing when it is up to date
+
+$(STAMP):
+	@test -n "$(PYTHON)" || { echo "Python 3.11 was not found; install it, or name it:" \
+	    "make setup PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@# An environment that was moved with its folder, or whose Python is gone, is made anew.
+	@test "$$(.venv/bin/python -c 'import sys; print(sys.prefix)' 2>/dev/null)" = "$(VENV)" \
+	    && .venv/bin/python -m pip --version >/dev/null 2>&1 \
+	    || $(PYTHON) -m venv --clear .venv
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@# The lock pins the build backend too, so nothing else is fetched to build our own package.
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	    --no-build-isolation -e .
+	@rm -f .venv/.installed-*
+	@touch $@
+
+repro: setup ## reproduce all pipelines, or PIPELINE=tdlas, then show the headline figures
+	@$(if $(PIPELINE),dvc stage list --name-only | grep '^$(PIPELINE)-' >/dev/null \
+	    || { echo "dvc.yaml has no stages named $(PIPELINE)-…" >&2; exit 1; },true)
+	dvc repro $(if $(PIPELINE),--glob '$(PIPELINE)-*')
+	@earthsignals summary $(PIPELINE)
+
+test: setup ## run all tests
+	python -m pytest -q
+
+lint: setup ## check style and import rules
+	ruff check .
+	lint-imports
+
+ui: setup ## browse runs at http://127.0.0.1:5000 (PORT=…)
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --host 127.0.0.1 --port $(PORT) \
+	    --workers 1 --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
+
+real: setup ## evaluate on real data outside the repository (PIPELINE=…, DATA=folder)
+	@data="$(DATA)"; : "$${data:=$$(python -c \
+	    'from earthsignals.settings import load_settings; print(load_settings().real_data)')}"; \
+	for pipeline in $(or $(PIPELINE),tdlas); do \
+	    earthsignals $$pipeline evaluate-real "$$data/$$pipeline" || exit 1; done
+
+clean-venv: ## remove the environment
+	rm -rf .venv

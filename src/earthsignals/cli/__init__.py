@@ -1,0 +1,1 @@
+"""The command line, `earthsignals`: one file per command, one per pipeline."""

@@ -1,0 +1,1 @@
+"""Where and how things run: devices, seeds, and mapping work over processes."""

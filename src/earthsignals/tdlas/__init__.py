@@ -1,0 +1,1 @@
+"""Methane by tunable-diode-laser absorption: HITRAN lines to mole fraction with its interval."""

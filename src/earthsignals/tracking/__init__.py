@@ -1,0 +1,26 @@
+"""Experiment tracking and lineage: the only room that knows MLflow and reads ``dvc.yaml``.
+
+    from earthsignals import tracking
+
+    with tracking.run("tdlas", "train", params=params, settings=settings, kind="training") as run:
+        run.log_metrics({"loss": 0.1}, step=0)
+
+Importing this package is cheap; MLflow itself is imported when a run starts.
+"""
+
+from __future__ import annotations
+
+from earthsignals.tracking.lineage import describe_machine
+from earthsignals.tracking.record import restore_run
+from earthsignals.tracking.run import Run, find_run_by_output, run
+from earthsignals.tracking.store import redact, tracking_uri
+
+__all__ = [
+    "Run",
+    "describe_machine",
+    "find_run_by_output",
+    "redact",
+    "restore_run",
+    "run",
+    "tracking_uri",
+]

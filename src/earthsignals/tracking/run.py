@@ -1,0 +1,363 @@
+"""One run: parameters in, metrics and figures along the way, lineage and a record at its end."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from earthsignals.settings import Settings
+from earthsignals.storage import EarthSignalsError, find_project_root, md5_path
+from earthsignals.tracking import lineage
+from earthsignals.tracking.record import write_record
+from earthsignals.tracking.sampler import SystemSampler
+from earthsignals.tracking.store import (
+    experiment_id,
+    open_client,
+    redact,
+    told_in_a_sentence,
+    tracking_uri,
+    uses_sqlite,
+)
+
+# MLflow's limits for one request and one value.
+_METRICS_PER_BATCH = 1000
+_ITEMS_PER_BATCH = 100
+_PARAM_LENGTH = 6000
+_TAG_LENGTH = 5000
+_MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
+
+
+class Run:
+    """A run under way; made by :func:`run`, never by hand.
+
+    Everything logged is also kept for the run record. Should the store fail midway, one sentence
+    goes to stderr and the work goes on: the record stays complete and ``restore_run`` reads it.
+
+    Attributes: ``id`` (MLflow's), ``pipeline``, ``verb``, ``stage`` (DVC's name), ``root``,
+    ``record_path``.
+    """
+
+    def __init__(self, client: Any, run_id: str, pipeline: str, verb: str, root: Path) -> None:
+        self.id = run_id
+        self.pipeline, self.verb, self.root = pipeline, verb, root
+        self.stage = _stage_name(pipeline, verb)
+        self.record_path = root / "reports" / pipeline / "runs" / f"{verb}.json"
+        self.params: dict[str, str] = {}
+        self.tags: dict[str, str] = {}
+        self.metrics: dict[str, list[tuple[int, int, float]]] = {}
+        self.start_ms = _now_ms()
+        self.device_seconds = 0.0
+        self._client = client
+        self._online = True
+        self._lock = threading.Lock()
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Log nested ``params`` under dotted keys; paths inside the project become relative."""
+        from mlflow.entities import Param
+
+        flat = {key: _portable(_text(value), self.root) for key, value in _flat(params)}
+        self.params.update(flat)
+        items = [Param(key, value[:_PARAM_LENGTH]) for key, value in flat.items()]
+        for batch in _batches(items, _ITEMS_PER_BATCH):
+            self._send(lambda batch=batch: self._client.log_batch(self.id, params=batch))
+
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Log numbers, all in one request; nested mappings become dotted keys, None is left out.
+
+        Args:
+            metrics: name to number (Python, numpy or 0-d torch).
+            step: epoch or the like; 0 when not given.
+        """
+        self.log_history([metrics], [0 if step is None else step])
+
+    def log_history(self, rows: Sequence[Mapping[str, Any]], steps: Sequence[int]) -> None:
+        """Log many rows of metrics at once, ``rows[i]`` at ``steps[i]``."""
+        from mlflow.entities import Metric
+
+        now = _now_ms()
+        items = []
+        for row, step in zip(rows, steps, strict=True):
+            for key, value in _flat(row):
+                if value is not None:
+                    items.append((_key(key), float(value), int(step)))
+        with self._lock:
+            for key, value, step in items:
+                self.metrics.setdefault(key, []).append((step, now, value))
+        entities = [Metric(key, value, now, step) for key, value, step in items]
+        for batch in _batches(entities, _METRICS_PER_BATCH):
+            self._send(lambda batch=batch: self._client.log_batch(self.id, metrics=batch))
+
+    def set_tags(self, tags: Mapping[str, Any]) -> None:
+        """Set tags; absolute paths inside the project or the home folder are made relative."""
+        from mlflow.entities import RunTag
+
+        clean = {_key(k): redact(_portable(_text(v), self.root)) for k, v in tags.items()}
+        self.tags.update(clean)
+        items = [RunTag(key, value[:_TAG_LENGTH]) for key, value in clean.items()]
+        for batch in _batches(items, _ITEMS_PER_BATCH):
+            self._send(lambda batch=batch: self._client.log_batch(self.id, tags=batch))
+
+    def log_figure(self, path: Path) -> None:
+        """Store a figure's file as an artifact under ``figures/``."""
+        self.log_artifact(path, "figures")
+
+    def log_artifact(self, path: Path, folder: str | None = None) -> None:
+        """Store a small file as an artifact. Weights and datasets belong to DVC, not here.
+
+        Raises:
+            EarthSignalsError: ``path`` does not exist.
+        """
+        if not Path(path).is_file():
+            raise EarthSignalsError(f"{path} cannot be logged: there is no such file")
+        self._send(lambda: self._client.log_artifact(self.id, str(path), artifact_path=folder))
+
+    def log_dict(self, content: Any, artifact: str) -> None:
+        """Store ``content`` as the JSON artifact ``artifact`` (a relative path)."""
+        self._send(lambda: self._client.log_dict(self.id, content, artifact))
+
+    def log_signature(self, inputs: Mapping[str, Any] | Any, outputs: Any) -> None:
+        """Store ``model/signature.json`` and ``model/input_example.json``; the weights stay away.
+
+        Args:
+            inputs: array, or mapping from input name to array, with the batch axis first.
+            outputs: what the model returns for them, likewise.
+        """
+        from mlflow.models import infer_signature
+
+        signature = infer_signature(inputs, outputs).to_dict()
+        parsed = {k: json.loads(v) if isinstance(v, str) else v for k, v in signature.items()}
+        named = inputs if isinstance(inputs, Mapping) else {"input": inputs}
+        self.log_dict(parsed, "model/signature.json")
+        self.log_dict({k: v[:1].tolist() for k, v in named.items()}, "model/input_example.json")
+
+    def log_dataset(self, path: Path, context: str = "training") -> None:
+        """Name the dataset that the run used, by its path in the project and its md5."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        name = _portable(str(Path(path).resolve()), self.root)
+        digest = md5_path(Path(path))
+        source = json.dumps({"uri": name})
+        entity = Dataset(name=name, digest=digest[:36], source_type="dvc", source=source)
+        tags = [InputTag("mlflow.data.context", context)]
+        self._send(lambda: self._client.log_inputs(self.id, [DatasetInput(entity, tags)]))
+        self.set_tags({"dataset": f"{name} {digest}"})
+
+    def add_device_seconds(self, seconds: float) -> None:
+        """Count seconds during which devices worked (wall time × devices)."""
+        self.device_seconds += seconds
+
+    def _send(self, request: Callable[[], Any]) -> None:
+        """Send to the store; after a failure stay offline, so that no epoch waits for a server."""
+        if not self._online:
+            return
+        try:
+            with told_in_a_sentence(tracking_uri(self.root)):
+                request()
+        except EarthSignalsError as error:
+            self._online = False
+            record = _portable(str(self.record_path), self.root)
+            print(
+                f"warning: {error}; the run goes on, and its record {record} will hold everything",
+                file=sys.stderr,
+            )
+
+
+@contextmanager
+def run(
+    pipeline: str,
+    verb: str,
+    params: Mapping[str, Any],
+    settings: Settings,
+    *,
+    kind: str = "stage",
+    root: Path | None = None,
+) -> Iterator[Run]:
+    """Track the work inside the block as one MLflow run of experiment ``pipeline``.
+
+    At the end it gets its lineage (``dep.<path>``, ``out.<path>``: DVC's md5s; git commit and
+    dirty flag; machine; wall and device seconds; ``cost_usd`` = wall hours × price) and writes
+    ``reports/<pipeline>/runs/<verb>.json``. The block must have written all other outs by then. A
+    block left by an exception gives a run marked FAILED and no record.
+
+    Args:
+        pipeline: experiment name, e.g. ``"tdlas"``.
+        verb: the stage's verb, e.g. ``"train"``; the DVC stage is ``DVC_STAGE`` or
+            ``<pipeline>-<verb>``.
+        params: nested parameters.
+        settings: gives the price per hour.
+        kind: ``"training"`` also samples system metrics; ``"evaluation"`` and ``"stage"`` do not.
+        root: project root; by default ``DVC_ROOT`` or the project around the working folder.
+
+    Raises:
+        EarthSignalsError: the MLflow store cannot be used, told within seconds.
+    """
+    root = (root or Path(os.environ.get("DVC_ROOT") or find_project_root())).resolve()
+    tracked = _start(pipeline, verb, params, kind, root)
+    clock = time.monotonic()
+    sampler = SystemSampler(tracked.log_metrics) if kind == "training" else None
+    try:
+        if sampler:
+            sampler.start()
+        yield tracked
+        if sampler:
+            sampler.stop()
+        _log_times(tracked, time.monotonic() - clock, settings.price_per_hour_usd)
+        tracked.set_tags(lineage.lineage_tags(root, tracked.stage, exclude=tracked.record_path))
+        end_ms = _now_ms()
+        write_record(tracked, end_ms)
+        _terminate(tracked, "FINISHED", end_ms)
+    except BaseException as error:
+        if sampler:
+            sampler.stop()
+        # Only the kind of error: its text may name files of this machine.
+        tracked.set_tags({"error": type(error).__name__})
+        _log_times(tracked, time.monotonic() - clock, settings.price_per_hour_usd)
+        killed = isinstance(error, (KeyboardInterrupt, SystemExit))
+        _terminate(tracked, "KILLED" if killed else "FAILED", _now_ms())
+        raise
+
+
+def find_run_by_output(md5: str, pipeline: str, *, root: Path | None = None) -> str | None:
+    """Return the id of the newest finished run of ``pipeline`` with an out of this md5, or None.
+
+    An evaluation finds its training run this way: a run id inside the checkpoint would make
+    the checkpoint differ from run to run.
+
+    Raises:
+        EarthSignalsError: ``md5`` is no md5, or the store cannot be used.
+    """
+    if not _MD5.fullmatch(md5):
+        raise EarthSignalsError(
+            f"{md5!r} is not an md5: expected 32 hexadecimal digits, with .dir for a folder"
+        )
+    root = (root or Path(os.environ.get("DVC_ROOT") or find_project_root())).resolve()
+    client = open_client(root)
+    with told_in_a_sentence(tracking_uri(root)):
+        experiment = client.get_experiment_by_name(pipeline)
+        if experiment is None:
+            return None
+        found = client.search_runs(
+            [experiment.experiment_id],
+            f"tags.outs LIKE '%{md5}%' and attributes.status = 'FINISHED'",
+            order_by=["attributes.start_time DESC"],
+            max_results=20,
+        )
+    # LIKE would take a folder's "<md5>.dir" for a file's "<md5>": compare whole words.
+    return next((r.info.run_id for r in found if md5 in r.data.tags["outs"].split()), None)
+
+
+def _start(pipeline: str, verb: str, params: Mapping[str, Any], kind: str, root: Path) -> Run:
+    client = open_client(root)
+    stage = _stage_name(pipeline, verb)
+    with told_in_a_sentence(tracking_uri(root)):
+        experiment = experiment_id(client, root, pipeline)
+        if uses_sqlite(tracking_uri(root)):
+            _close_abandoned(client, experiment, stage)
+        # MLflow's own user and source tags would tell the account and absolute paths.
+        neutral = {
+            "mlflow.user": "earthsignals",
+            "mlflow.source.name": f"stages/{pipeline}/{verb}.py",
+            "mlflow.source.type": "LOCAL",
+            "mlflow.runName": stage,
+        }
+        created = client.create_run(experiment, tags=neutral | _process_tags(), run_name=stage)
+    tracked = Run(client, created.info.run_id, pipeline, verb, root)
+    tracked.start_ms = created.info.start_time
+    tracked.tags.update(neutral)
+    git = lineage.git_tags(root)
+    tracked.set_tags({"dvc_stage": stage, "kind": kind, **git, **lineage.describe_machine()})
+    if git["git_commit"] != "none":
+        tracked.set_tags({"mlflow.source.git.commit": git["git_commit"]})
+    tracked.log_params(params)
+    return tracked
+
+
+def _close_abandoned(client: Any, experiment: str, stage: str) -> None:
+    """Mark runs of this stage KILLED whose process is gone: SIGKILL leaves them RUNNING."""
+    query = f"attributes.status = 'RUNNING' and tags.dvc_stage = '{stage}'"
+    for old in client.search_runs([experiment], query, max_results=100):
+        if not _alive(old.data.tags.get("process.pid"), old.data.tags.get("process.started")):
+            client.set_terminated(old.info.run_id, status="KILLED")
+
+
+def _process_tags() -> dict[str, str]:
+    import psutil
+
+    return {"process.pid": str(os.getpid()), "process.started": f"{psutil.Process().create_time()}"}
+
+
+def _alive(pid: str | None, started: str | None) -> bool:
+    import psutil
+
+    if pid is None or started is None:
+        return False
+    try:
+        # Process ids are reused; a start time within a second tells the same process.
+        return abs(psutil.Process(int(pid)).create_time() - float(started)) < 1.0
+    except psutil.Error:
+        return False
+
+
+def _log_times(tracked: Run, wall: float, price_per_hour: float) -> None:
+    cost = wall / 3600 * price_per_hour
+    tracked.set_tags(
+        {
+            "wall_seconds": f"{wall:.3f}",
+            "device_seconds": f"{tracked.device_seconds:.3f}",
+            "cost_usd": f"{cost:.6f}",
+        }
+    )
+
+
+def _terminate(tracked: Run, status: str, end_ms: int) -> None:
+    tracked._send(lambda: tracked._client.set_terminated(tracked.id, status, end_time=end_ms))
+
+
+def _stage_name(pipeline: str, verb: str) -> str:
+    return os.environ.get("DVC_STAGE") or f"{pipeline}-{verb}"
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (list, tuple)):
+        return json.dumps(value, default=str)
+    return repr(value) if isinstance(value, float) and math.isfinite(value) else str(value)
+
+
+def _key(key: str) -> str:
+    """MLflow allows letters, digits, ``_-. :/`` in names."""
+    return re.sub(r"[^\w\-. :/]", "_", str(key), flags=re.ASCII)[:250]
+
+
+def _portable(text: str, root: Path) -> str:
+    """Make paths below the root relative, and hide the home folder (it names the user)."""
+    text = text.replace(f"{root.as_posix()}/", "").replace(root.as_posix(), ".")
+    home = str(Path.home())
+    return text.replace(home, "~") if len(home) > 1 else text
+
+
+def _batches(items: Sequence[Any], size: int) -> Iterator[list[Any]]:
+    for start in range(0, len(items), size):
+        yield list(items[start : start + size])
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)

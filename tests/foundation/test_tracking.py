@@ -338,7 +338,8 @@ def test_a_server_lost_midway_does_not_kill_the_work(project, capsys):
 
 def test_the_file_store_is_refused_in_a_sentence(project, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", str(project / "mlruns"))
-    with pytest.raises(EarthSignalsError, match="MLflow store .* cannot be used"), demo_run(project):
+    told = "MLflow store .* cannot be used"
+    with pytest.raises(EarthSignalsError, match=told), demo_run(project):
         pass
 
 
@@ -354,7 +355,7 @@ def test_secrets_are_redacted(monkeypatch):
 
 
 def test_processes_that_race_to_create_the_store(tmp_path):
-    """Without the lock two of three crash: 'table experiments already exists'."""
+    """Without the lock all three crash ('table already exists', 'duplicate column')."""
     (tmp_path / "params.yaml").write_text("")
     code = (
         "import sys, pathlib; from earthsignals import tracking; "

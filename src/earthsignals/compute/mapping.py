@@ -237,7 +237,9 @@ class _Bar(_Progress):
         rate = self.done / max(self.seconds, 1e-9)
         of = f"/{self.total:,.0f}" if self.total else ""
         text = f"{self.done:,.0f}{of} {self.unit}, {rate:,.1f}/s"
-        self._live.update(self._task, completed=self.done, rate=text)
+        self._live.update(
+            self._task, completed=self.done, rate=text, description=self.description
+        )
 
     def close(self) -> None:
         self._timer.cancel()

@@ -47,12 +47,16 @@ class ForwardModel:
         slopes[:, 2:] = s.fringes[None] * half[:, None]
         return s.detect(s.grid.fold(half)), s.detect(s.grid.fold(slopes))
 
+    def variance(self, trace: np.ndarray, noise_scale: float = 1.0) -> np.ndarray:
+        """Variance of each sample of a trace (..., M), quantisation included, without flicker."""
+        s = self.simulator
+        white = noise.white_variance(trace, s.instrument, s.laser.block)
+        return white * noise_scale**2 + s.lsb**2 / 12.0
+
     def covariance(self, trace: np.ndarray, noise_scale: float = 1.0) -> np.ndarray:
         """Noise covariance (M, M) of one trace (M,), quantisation included."""
-        s = self.simulator
-        diagonal = noise.white_variance(trace, s.instrument, s.laser.block) * noise_scale**2
         matrix = self.flicker * noise_scale**2
-        matrix[np.diag_indices_from(matrix)] += diagonal + s.lsb**2 / 12.0
+        matrix[np.diag_indices_from(matrix)] += self.variance(trace, noise_scale)
         return matrix
 
 

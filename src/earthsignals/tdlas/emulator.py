@@ -3,13 +3,14 @@
 The absorption coefficient per mole fraction is smooth in the gas state and in the laser's wavelength
 shift, so its values at a few Chebyshev nodes (6 x 6 x 3 x 4) fix it everywhere between: Trefethen 2019,
 Approximation Theory and Approximation Practice, ch. 2-8. The direct Voigt sum is evaluated at the nodes
-once; afterwards B scans cost one (B, K) @ (K, M) product. The build checks itself against the direct
-sum at random conditions and refuses an error above tolerance.
+once and turned into Chebyshev coefficients; the K of them that matter (about 170 of 432) are kept.
+Afterwards B scans cost one (B, K) @ (K, M) product. The build checks itself against the direct sum at
+random conditions and refuses an error above tolerance; a state outside the axes is refused too.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.polynomial import chebyshev
@@ -23,7 +24,9 @@ from earthsignals.tdlas.voigt import Gas, absorption_coefficient, cross_section,
 NODES = (6, 6, 3)
 SHIFT_NODES = 4
 TOLERANCE = 1e-5  # of the strongest absorption; the default domain reaches 3e-6
+NEGLIGIBLE = 1e-7  # coefficients below this part of the largest table value are dropped
 CHECKS = 12
+AXIS_NAMES = ("temperature_k", "pressure_atm", "mole_fraction", "shift")
 
 
 class EmulatorError(EarthSignalsError):
@@ -45,28 +48,44 @@ class Axis:
 
     def weights(self, values: np.ndarray, derivative: int = 0) -> np.ndarray:
         """Interpolation weights (B, nodes) of `values` (B,), or of their first derivative."""
+        return self.polynomials(values, derivative) @ self.to_coefficients()
+
+    def to_coefficients(self) -> np.ndarray:
+        """Matrix (nodes, nodes) that turns values at the points into Chebyshev coefficients."""
+        return np.linalg.inv(chebyshev.chebvander(chebyshev.chebpts1(self.nodes), self.nodes - 1))
+
+    def polynomials(self, values: np.ndarray, derivative: int = 0) -> np.ndarray:
+        """Chebyshev polynomials (B, nodes) at `values` (B,), or their first derivatives."""
         values = np.asarray(values, dtype=float)
         if self.nodes == 1:
             return np.full((len(values), 1), 1.0 if derivative == 0 else 0.0)
         half = 0.5 * (self.high - self.low)
         x = (values - 0.5 * (self.low + self.high)) / half
-        inverse = np.linalg.inv(chebyshev.chebvander(chebyshev.chebpts1(self.nodes), self.nodes - 1))
         if derivative == 0:
-            return chebyshev.chebvander(x, self.nodes - 1) @ inverse
+            return chebyshev.chebvander(x, self.nodes - 1)
         columns = [chebyshev.chebval(x, chebyshev.chebder(row)) for row in np.eye(self.nodes)]
-        return np.stack(columns, axis=1) / half @ inverse
+        return np.stack(columns, axis=1) / half
+
+    def holds(self, values: np.ndarray) -> bool:
+        """Do all `values` lie on the axis (but for rounding)? NaN does not."""
+        slack = 1e-9 * max(abs(self.low), abs(self.high))
+        return bool(np.all((values >= self.low - slack) & (values <= self.high + slack)))
 
 
 @dataclass(frozen=True)
 class Emulator:
     """Absorbance of B gas states at fixed wavenumbers nu (M,) [cm-1].
 
-    `table` (K, M) holds the direct absorption coefficient per CH4 mole fraction [1/cm] at the K nodes;
-    `water` is that of the fixed water content (or None); `error` is the largest difference from the
-    direct sum found at build time, relative to the largest absorption of the same condition.
+    `table` (K, M) holds Chebyshev coefficients of the direct absorption coefficient per CH4 mole
+    fraction [1/cm], `orders` (K, 4) their degrees in (T, P, x, shift); `water` is the same for the
+    fixed water content (or None); `error` is the largest difference from the direct sum found at build
+    time, relative to the largest absorption of the same condition.
+
+    All methods raise EmulatorError for a state outside the axes: a polynomial is worthless there.
     """
 
     axes: tuple[Axis, Axis, Axis, Axis]
+    orders: np.ndarray
     table: np.ndarray
     water: np.ndarray | None
     path_cm: float
@@ -82,11 +101,17 @@ class Emulator:
     ) -> np.ndarray:
         """Rows (B, K) of the matrix product; `derivative` is "", "mole_fraction" or "shift"."""
         values = (temperature_k, pressure_atm, mole_fraction, shift)
-        names = ("temperature_k", "pressure_atm", "mole_fraction", "shift")
-        rows = np.ones((len(temperature_k), 1))
-        for axis, value, name in zip(self.axes, values, names, strict=True):
-            own = axis.weights(value, derivative=int(name == derivative))
-            rows = (rows[:, :, None] * own[:, None, :]).reshape(len(rows), -1)
+        rows = np.ones((len(temperature_k), len(self.orders)))
+        for axis, value, name, order in zip(
+            self.axes, values, AXIS_NAMES, self.orders.T, strict=True
+        ):
+            if not axis.holds(value):
+                raise EmulatorError(
+                    f"{name} {np.min(value):.6g} .. {np.max(value):.6g} leaves the emulated range "
+                    f"{axis.low:.6g} .. {axis.high:.6g}; widen the range in tdlas.gas (or "
+                    "tdlas.instrument.jitter), or leave these scans out."
+                )
+            rows *= axis.polynomials(value, derivative=int(name == derivative))[:, order]
         return rows
 
     def absorbance(
@@ -163,11 +188,15 @@ def build_emulator(
                 table.append(cross_section(moved, methane, state, gas) * density)
                 if with_water:
                     water_table.append(cross_section(moved, others, state, gas) * density * water)
-    shape = (-1, len(nu))
+    both = np.array([_coefficients(values, axes) for values in (table, water_table) if values])
+    size = np.abs(both).max(axis=2)
+    kept = (size > NEGLIGIBLE * size.max(axis=1, keepdims=True)).any(axis=0)
+    orders = np.stack(np.unravel_index(np.flatnonzero(kept), [axis.nodes for axis in axes]), axis=1)
     emulator = Emulator(
         axes=axes,
-        table=np.reshape(table, shape),
-        water=np.reshape(water_table, shape) if with_water else None,
+        orders=orders,
+        table=both[0][kept],
+        water=both[1][kept] if with_water else None,
         path_cm=gas.path_cm,
         error=0.0,
     )
@@ -179,7 +208,16 @@ def build_emulator(
             f"mole fraction up to {axes[2].high:g}; expected at most {TOLERANCE:g}. Narrow the ranges "
             "in tdlas.gas (or tdlas.instrument.jitter), or split them into several datasets."
         )
-    return Emulator(emulator.axes, emulator.table, emulator.water, emulator.path_cm, error)
+    return replace(emulator, error=error)
+
+
+def _coefficients(values: list[np.ndarray], axes: tuple[Axis, ...]) -> np.ndarray:
+    """Chebyshev coefficients (all nodes, M) of node values listed in the order of the axes."""
+    tensor = np.reshape(values, (*(axis.nodes for axis in axes), -1))
+    for number, axis in enumerate(axes):
+        moved = np.tensordot(axis.to_coefficients(), tensor, axes=(1, number))
+        tensor = np.moveaxis(moved, 0, number)
+    return tensor.reshape(-1, tensor.shape[-1])
 
 
 def _largest_error(

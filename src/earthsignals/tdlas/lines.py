@@ -26,6 +26,7 @@ PAR_FIELDS = {
     "gamma_air": (35, 5), "gamma_self": (40, 5), "lower_energy": (45, 10), "n_air": (55, 4),
     "delta_air": (59, 8),
 }  # fmt: skip
+RECORD_NEEDED = 67  # columns up to delta_air; the quantum numbers behind them are not read
 ISOTOPOLOGUE_CODES = {**{str(n): n for n in range(1, 10)}, "0": 10, "A": 11, "B": 12}
 METHANE, WATER = 6, 1
 EMBEDDED_EDITION = "HITRAN2020, abridged (Gordon et al. 2022, JQSRT 277, 107949)"
@@ -168,6 +169,8 @@ def _parse_records(text: str, where: str, edition: str) -> LineList:
         if not record.strip():
             continue
         try:
+            if len(record) < RECORD_NEEDED:
+                raise ValueError("a record cut short would pass for one with blank fields")
             for name, (start, width) in PAR_FIELDS.items():
                 field = record[start : start + width]
                 if name == "isotopologue":

@@ -172,5 +172,5 @@ class CourseNet(nn.Module):
         """Output (B,) for traces (B, M), T (B,) and P (B,)."""
         constants = torch.stack([t, p], dim=1)[:, :, None].expand(-1, -1, trace.shape[1])
         channels = torch.cat([trace[:, None], constants], dim=1)
-        channels = (channels - self.state_centre[:, None]) / self.state_half[:, None]
+        channels = (channels - self.channel_centre[:, None]) / self.channel_scale[:, None]
         return self.head(self.features(channels))[:, 0]

@@ -169,7 +169,7 @@ class TrainParams(TrainingOptions):
     initial_checkpoint: str | None = None
     filters: Literal["auto", "physics", "data"] = "auto"
     filter_count: int = Field(24, ge=2, le=256)
-    polish_steps: int = Field(2, ge=0, le=8)
+    polish_steps: int = Field(3, ge=0, le=8)
     polish_degree: int = Field(6, ge=0, le=12)
     polish_spread: float = Field(10.0, gt=0, le=1000)
     channels: int = Field(8, ge=1, le=256)

@@ -118,12 +118,13 @@ class Simulator:
     def draw_noise(self, indices: np.ndarray, signal: np.ndarray, scale: float = 1.0) -> np.ndarray:
         """Detector noise (B, M) of the scans `indices` at noise-free `signal` (B, M)."""
         samples = self.grid.samples
-        normals = _normals(Stream(self.seed, "white"), indices, samples)
+        width = 2 * samples
+        drawn = noise.random_indices(Stream(self.seed, "noise"), indices, 2 * width + noise.PER_WORD)
         variance = noise.white_variance(signal, self.instrument, self.laser.block)
-        total = np.multiply(normals, np.sqrt(variance, out=variance), out=variance)
+        total = np.sqrt(variance, out=variance)
+        total *= noise.white_normals(drawn[:, :width])
         if self.flicker_amplitudes is not None:
-            normals = _normals(Stream(self.seed, "flicker"), indices, 2 * samples)
-            total += noise.flicker_noise(normals, self.flicker_amplitudes)
+            total += noise.flicker_noise(drawn[:, width:], self.flicker_amplitudes)
         return total if scale == 1.0 else total * scale
 
     def quantise(self, signal: np.ndarray) -> np.ndarray:
@@ -210,14 +211,6 @@ def mole_fractions(
         x = low * np.exp(np.log(high / low) * uniform)
     digits = np.power(10.0, 5 - np.floor(np.log10(x)))
     return np.clip(np.round(x * digits) / digits, low, high)
-
-
-def _normals(stream: Stream, indices: np.ndarray, count: int) -> np.ndarray:
-    """Standard normals (B, count); single precision carries more digits than the noise needs."""
-    out = np.empty((len(indices), count), dtype=np.float32)
-    for row, index in zip(out, indices.tolist(), strict=True):
-        stream.at(index).standard_normal(dtype=np.float32, out=row)
-    return out
 
 
 def _pad(conditions: Conditions) -> Conditions:

@@ -122,8 +122,8 @@ def cross_section(nu: np.ndarray, lines: LineList, gas: Gas, options: GasParams)
 def _voigt(offset: np.ndarray, doppler_1e: float, lorentz: float) -> np.ndarray:
     """Voigt profile of unit area [cm]; `doppler_1e` is the 1/e half width, `lorentz` the HWHM.
 
-    Beyond |x| = FAR Doppler widths the Faddeeva function is a rational convergent of its continued fraction, which is
-    five times cheaper and differs by less than 1e-11 there.
+    Beyond |x| = FAR Doppler widths the Faddeeva function is a rational convergent of its continued
+    fraction, which is five times cheaper and differs by less than 1e-11 there.
     """
     x = offset / doppler_1e
     y = lorentz / doppler_1e

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from earthsignals.tracking.lineage import describe_machine
 from earthsignals.tracking.record import restore_run
-from earthsignals.tracking.run import Run, find_run_by_output, run
+from earthsignals.tracking.run import Run, run
+from earthsignals.tracking.search import find_run_by_output
 from earthsignals.tracking.store import redact, tracking_uri
 
 __all__ = [

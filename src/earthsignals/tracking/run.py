@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
 import os
-import re
 import sys
 import threading
 import time
@@ -17,8 +15,10 @@ from typing import Any
 from earthsignals.settings import Settings
 from earthsignals.storage import EarthSignalsError, find_project_root, md5_path
 from earthsignals.tracking import lineage
+from earthsignals.tracking.plain import batches, flat, key, now_ms, portable, text
 from earthsignals.tracking.record import write_record
 from earthsignals.tracking.sampler import SystemSampler
+from earthsignals.tracking.search import close_abandoned, process_tags
 from earthsignals.tracking.store import (
     experiment_id,
     open_client,
@@ -33,7 +33,6 @@ _METRICS_PER_BATCH = 1000
 _ITEMS_PER_BATCH = 100
 _PARAM_LENGTH = 6000
 _TAG_LENGTH = 5000
-_MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 
 
 class Run:
@@ -54,7 +53,7 @@ class Run:
         self.params: dict[str, str] = {}
         self.tags: dict[str, str] = {}
         self.metrics: dict[str, list[tuple[int, int, float]]] = {}
-        self.start_ms = _now_ms()
+        self.start_ms = now_ms()
         self.device_seconds = 0.0
         self._client = client
         self._online = True
@@ -64,10 +63,10 @@ class Run:
         """Log nested ``params`` under dotted keys; paths inside the project become relative."""
         from mlflow.entities import Param
 
-        flat = {key: _portable(_text(value), self.root) for key, value in _flat(params)}
-        self.params.update(flat)
-        items = [Param(key, value[:_PARAM_LENGTH]) for key, value in flat.items()]
-        for batch in _batches(items, _ITEMS_PER_BATCH):
+        plain = {name: portable(text(value), self.root) for name, value in flat(params)}
+        self.params.update(plain)
+        items = [Param(name, value[:_PARAM_LENGTH]) for name, value in plain.items()]
+        for batch in batches(items, _ITEMS_PER_BATCH):
             self._send(lambda batch=batch: self._client.log_batch(self.id, params=batch))
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
@@ -83,27 +82,27 @@ class Run:
         """Log many rows of metrics at once, ``rows[i]`` at ``steps[i]``."""
         from mlflow.entities import Metric
 
-        now = _now_ms()
+        now = now_ms()
         items = []
         for row, step in zip(rows, steps, strict=True):
-            for key, value in _flat(row):
+            for name, value in flat(row):
                 if value is not None:
-                    items.append((_key(key), float(value), int(step)))
+                    items.append((key(name), float(value), int(step)))
         with self._lock:
-            for key, value, step in items:
-                self.metrics.setdefault(key, []).append((step, now, value))
-        entities = [Metric(key, value, now, step) for key, value, step in items]
-        for batch in _batches(entities, _METRICS_PER_BATCH):
+            for name, value, step in items:
+                self.metrics.setdefault(name, []).append((step, now, value))
+        entities = [Metric(name, value, now, step) for name, value, step in items]
+        for batch in batches(entities, _METRICS_PER_BATCH):
             self._send(lambda batch=batch: self._client.log_batch(self.id, metrics=batch))
 
     def set_tags(self, tags: Mapping[str, Any]) -> None:
         """Set tags; absolute paths inside the project or the home folder are made relative."""
         from mlflow.entities import RunTag
 
-        clean = {_key(k): redact(_portable(_text(v), self.root)) for k, v in tags.items()}
+        clean = {key(k): redact(portable(text(v), self.root)) for k, v in tags.items()}
         self.tags.update(clean)
-        items = [RunTag(key, value[:_TAG_LENGTH]) for key, value in clean.items()]
-        for batch in _batches(items, _ITEMS_PER_BATCH):
+        items = [RunTag(name, value[:_TAG_LENGTH]) for name, value in clean.items()]
+        for batch in batches(items, _ITEMS_PER_BATCH):
             self._send(lambda batch=batch: self._client.log_batch(self.id, tags=batch))
 
     def log_figure(self, path: Path) -> None:
@@ -143,7 +142,7 @@ class Run:
         """Name the dataset that the run used, by its path in the project and its md5."""
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
-        name = _portable(str(Path(path).resolve()), self.root)
+        name = portable(str(Path(path).resolve()), self.root)
         digest = md5_path(Path(path))
         source = json.dumps({"uri": name})
         entity = Dataset(name=name, digest=digest[:36], source_type="dvc", source=source)
@@ -164,7 +163,7 @@ class Run:
                 request()
         except EarthSignalsError as error:
             self._online = False
-            record = _portable(str(self.record_path), self.root)
+            record = portable(str(self.record_path), self.root)
             print(
                 f"warning: {error}; the run goes on, and its record {record} will hold everything",
                 file=sys.stderr,
@@ -212,7 +211,7 @@ def run(
             sampler.stop()
         _log_times(tracked, time.monotonic() - clock, settings.price_per_hour_usd)
         tracked.set_tags(lineage.lineage_tags(root, tracked.stage, exclude=tracked.record_path))
-        end_ms = _now_ms()
+        end_ms = now_ms()
         write_record(tracked, end_ms)
         _terminate(tracked, "FINISHED", end_ms)
     except BaseException as error:
@@ -222,37 +221,8 @@ def run(
         tracked.set_tags({"error": type(error).__name__})
         _log_times(tracked, time.monotonic() - clock, settings.price_per_hour_usd)
         killed = isinstance(error, (KeyboardInterrupt, SystemExit))
-        _terminate(tracked, "KILLED" if killed else "FAILED", _now_ms())
+        _terminate(tracked, "KILLED" if killed else "FAILED", now_ms())
         raise
-
-
-def find_run_by_output(md5: str, pipeline: str, *, root: Path | None = None) -> str | None:
-    """Return the id of the newest finished run of ``pipeline`` with an out of this md5, or None.
-
-    An evaluation finds its training run this way: a run id inside the checkpoint would make
-    the checkpoint differ from run to run.
-
-    Raises:
-        EarthSignalsError: ``md5`` is no md5, or the store cannot be used.
-    """
-    if not _MD5.fullmatch(md5):
-        raise EarthSignalsError(
-            f"{md5!r} is not an md5: expected 32 hexadecimal digits, with .dir for a folder"
-        )
-    root = (root or Path(os.environ.get("DVC_ROOT") or find_project_root())).resolve()
-    client = open_client(root)
-    with told_in_a_sentence(tracking_uri(root)):
-        experiment = client.get_experiment_by_name(pipeline)
-        if experiment is None:
-            return None
-        found = client.search_runs(
-            [experiment.experiment_id],
-            f"tags.outs LIKE '%{md5}%' and attributes.status = 'FINISHED'",
-            order_by=["attributes.start_time DESC"],
-            max_results=20,
-        )
-    # LIKE would take a folder's "<md5>.dir" for a file's "<md5>": compare whole words.
-    return next((r.info.run_id for r in found if md5 in r.data.tags["outs"].split()), None)
 
 
 def _start(pipeline: str, verb: str, params: Mapping[str, Any], kind: str, root: Path) -> Run:
@@ -261,7 +231,7 @@ def _start(pipeline: str, verb: str, params: Mapping[str, Any], kind: str, root:
     with told_in_a_sentence(tracking_uri(root)):
         experiment = experiment_id(client, root, pipeline)
         if uses_sqlite(tracking_uri(root)):
-            _close_abandoned(client, experiment, stage)
+            close_abandoned(client, experiment, stage)
         # MLflow's own user and source tags would tell the account and absolute paths.
         neutral = {
             "mlflow.user": "earthsignals",
@@ -269,7 +239,7 @@ def _start(pipeline: str, verb: str, params: Mapping[str, Any], kind: str, root:
             "mlflow.source.type": "LOCAL",
             "mlflow.runName": stage,
         }
-        created = client.create_run(experiment, tags=neutral | _process_tags(), run_name=stage)
+        created = client.create_run(experiment, tags=neutral | process_tags(), run_name=stage)
     tracked = Run(client, created.info.run_id, pipeline, verb, root)
     tracked.start_ms = created.info.start_time
     tracked.tags.update(neutral)
@@ -279,32 +249,6 @@ def _start(pipeline: str, verb: str, params: Mapping[str, Any], kind: str, root:
         tracked.set_tags({"mlflow.source.git.commit": git["git_commit"]})
     tracked.log_params(params)
     return tracked
-
-
-def _close_abandoned(client: Any, experiment: str, stage: str) -> None:
-    """Mark runs of this stage KILLED whose process is gone: SIGKILL leaves them RUNNING."""
-    query = f"attributes.status = 'RUNNING' and tags.dvc_stage = '{stage}'"
-    for old in client.search_runs([experiment], query, max_results=100):
-        if not _alive(old.data.tags.get("process.pid"), old.data.tags.get("process.started")):
-            client.set_terminated(old.info.run_id, status="KILLED")
-
-
-def _process_tags() -> dict[str, str]:
-    import psutil
-
-    return {"process.pid": str(os.getpid()), "process.started": f"{psutil.Process().create_time()}"}
-
-
-def _alive(pid: str | None, started: str | None) -> bool:
-    import psutil
-
-    if pid is None or started is None:
-        return False
-    try:
-        # Process ids are reused; a start time within a second tells the same process.
-        return abs(psutil.Process(int(pid)).create_time() - float(started)) < 1.0
-    except psutil.Error:
-        return False
 
 
 def _log_times(tracked: Run, wall: float, price_per_hour: float) -> None:
@@ -324,40 +268,3 @@ def _terminate(tracked: Run, status: str, end_ms: int) -> None:
 
 def _stage_name(pipeline: str, verb: str) -> str:
     return os.environ.get("DVC_STAGE") or f"{pipeline}-{verb}"
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, (list, tuple)):
-        return json.dumps(value, default=str)
-    return repr(value) if isinstance(value, float) and math.isfinite(value) else str(value)
-
-
-def _key(key: str) -> str:
-    """MLflow allows letters, digits, ``_-. :/`` in names."""
-    return re.sub(r"[^\w\-. :/]", "_", str(key), flags=re.ASCII)[:250]
-
-
-def _portable(text: str, root: Path) -> str:
-    """Make paths below the root relative, and hide the home folder (it names the user)."""
-    text = text.replace(f"{root.as_posix()}/", "").replace(root.as_posix(), ".")
-    home = str(Path.home())
-    return text.replace(home, "~") if len(home) > 1 else text
-
-
-def _batches(items: Sequence[Any], size: int) -> Iterator[list[Any]]:
-    for start in range(0, len(items), size):
-        yield list(items[start : start + size])
-
-
-def _now_ms() -> int:
-    return int(time.time() * 1000)

@@ -190,7 +190,9 @@ class TrainingModule(lightning.LightningModule):
         sums = [(c.double() * weights)[weights > 0].sum() for c in columns]
         total = torch.stack([*sums, weights.sum()])
         if self.trainer.world_size > 1:
-            total = self.all_gather(total.to(self.device)).sum(0).cpu()
+            total = total.to(self.device)
+            torch.distributed.all_reduce(total)
+            total = total.cpu()
         means = (total[:-1] / total[-1]).tolist()
         result = {f"{name}_{key}": value for key, value in zip(keys, means, strict=True)}
         if not math.isfinite(result[f"{name}_loss"]):

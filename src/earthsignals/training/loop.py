@@ -6,29 +6,33 @@ import hashlib
 import json
 import shutil
 import sys
-import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from earthsignals.compute.device import choose_device, describe_device, deterministic
+from earthsignals.compute.device import choose_device, deterministic
 from earthsignals.compute.mapping import progress
 from earthsignals.settings import Settings
 from earthsignals.storage import EarthSignalsError
 from earthsignals.training.checkpoint import read_tensors
 from earthsignals.training.data import Batches, BatchPlan, checked
 from earthsignals.training.options import TrainingOptions
+from earthsignals.training.reporting import (
+    Row,
+    also_on_bar,
+    announce,
+    metrics,
+    reporter,
+    rows_of_ranks,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from earthsignals.tracking import Run
-
-Row = dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -113,8 +117,9 @@ def fit(
     folder.mkdir(parents=True, exist_ok=True)
     fingerprint = _fingerprint(model, options, batches)
     restored = _restore(folder, fingerprint)
+    precision = _precision(settings.precision, device.type)
     if run is not None:
-        _announce(run, device, settings)
+        announce(run, device, precision, settings)
 
     from earthsignals.training._module import Progress, TrainingModule, best_path, last_path
 
@@ -123,15 +128,14 @@ def fit(
     if restored:
         model.load_state_dict(restored["model"])
         if run is not None:
-            run.log_history([_metrics(row) for row in state.history], range(len(state.history)))
+            run.log_history([metrics(row) for row in state.history], range(len(state.history)))
     if not state.finished:
-        precision = _precision(settings.precision, device.type)
         module = TrainingModule(
             model, loss, options, *batches, folder=folder, fingerprint=fingerprint,
             threads=settings.threads, progress=state, restored=restored,
             fused=device.type in ("cpu", "cuda") and precision != "16-mixed",
         )
-        report = _reporter(run, on_epoch)
+        report = reporter(run, on_epoch)
         with progress(
             description, (options.epochs - first_epoch) * len(batches[0]), "steps",
             enabled=settings.progress,
@@ -228,14 +232,14 @@ def _train(
     with warnings.catch_warnings():
         hush()
         if alone:
-            module.on_step, module.on_row = bar.advance, _also_on_bar(report, bar)
+            module.on_step, module.on_row = bar.advance, also_on_bar(report, bar)
             trainer.fit(module, *loaders)
         else:
             def per_epoch(row: Row) -> None:
                 bar.advance(len(loaders[0]))
-                _also_on_bar(report, bar)(row)
+                also_on_bar(report, bar)(row)
 
-            with _rows_of_ranks(per_epoch) as module.on_row:
+            with rows_of_ranks(per_epoch) as module.on_row:
                 _fit_spawned(trainer, module, loaders)
 
 
@@ -252,68 +256,6 @@ def _fit_spawned(trainer: Any, module: Any, loaders: tuple[Batches, Batches]) ->
     else:
         return
     raise EarthSignalsError(message)
-
-
-@contextmanager
-def _rows_of_ranks(report: Callable[[Row], None]) -> Iterator[Callable[[Row], None]]:
-    """Yield a function that rank 0 calls in its process and that reports in this one."""
-    from torch.multiprocessing import get_context
-
-    queue = get_context("spawn").SimpleQueue()
-
-    def listen() -> None:
-        while (row := queue.get()) is not None:
-            report(row)
-
-    listener = threading.Thread(target=listen, daemon=True)
-    listener.start()
-    try:
-        yield queue.put
-    finally:
-        queue.put(None)
-        listener.join()
-
-
-def _also_on_bar(report: Callable[[Row], None], bar: Any) -> Callable[[Row], None]:
-    name = bar.description
-
-    def both(row: Row) -> None:
-        report(row)
-        bar.description = (
-            f"{name}: epoch {row['epoch'] + 1:.0f}, loss {row['train_loss']:.4g}, "
-            f"validation {row['validation_loss']:.4g}"
-        )
-
-    return both
-
-
-def _reporter(run: Run | None, on_epoch: Callable[[Row], None] | None) -> Callable[[Row], None]:
-    last = time.monotonic()
-
-    def report(row: Row) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if run is not None:
-            # Times differ from run to run: they go to MLflow and never into the history.
-            run.log_metrics(_metrics(row) | {"epoch_seconds": now - last}, step=int(row["epoch"]))
-        last = now
-        if on_epoch is not None:
-            on_epoch(row)
-
-    return report
-
-
-def _metrics(row: Mapping[str, float]) -> Row:
-    return {key: value for key, value in row.items() if key != "epoch"}
-
-
-def _announce(run: Run, device: Any, settings: Settings) -> None:
-    described = {f"device.{name}": value for name, value in describe_device(device).items()}
-    precision = _precision(settings.precision, device.type)
-    run.set_tags(
-        {"device": device.type, **described, "device.count": settings.devices,
-         "device.precision": precision, "device.threads": settings.threads}
-    )
 
 
 def _precision(asked: str, device_type: str) -> str:

@@ -1,4 +1,4 @@
-"""HITRAN by network and TIPS partition sums: the only module that touches HAPI.
+"""HITRAN by network, TIPS partition sums, and the list that the parameters ask for; wraps HAPI.
 
 Source: Kochanov et al. 2016, JQSRT 177, 15-30 (HAPI); Gamache et al. 2021 (TIPS-2021).
 """
@@ -13,7 +13,19 @@ import time
 from pathlib import Path
 from types import ModuleType
 
-from earthsignals.tdlas.lines import METHANE, LineList, LinesError, read_lines
+import numpy as np
+
+from earthsignals.tdlas.lines import (
+    COLUMNS,
+    METHANE,
+    WATER,
+    LineList,
+    LinesError,
+    embedded_lines,
+    keep_near,
+    read_lines,
+)
+from earthsignals.tdlas.params import LinesParams
 
 ISOTOPOLOGUES = {METHANE: (1, 2, 3, 4), 1: (1, 2, 3, 4)}
 
@@ -68,3 +80,39 @@ def fetch(molecule: int, low: float, high: float, attempts: int = 3, pause_s: fl
         "or export the lines at hitran.org and give the file's path as tdlas.lines.source, or use "
         "tdlas.lines.source: embedded."
     )
+
+
+def collect_lines(params: LinesParams) -> LineList:
+    """The line list that `tdlas.lines` asks for: methane, and water where a source for it is given.
+
+    Lines up to `wing_margin` beyond the scan window are kept. Raises LinesError where the source cannot
+    be used or has no methane line in the window.
+    """
+    methane = _from(params.source, METHANE, params)
+    window = (params.window_low, params.window_high)
+    kept = keep_near(methane, *window, params.wing_margin, params.minimum_intensity)
+    if params.water_source is None:
+        return kept
+    water = _from(params.water_source, WATER, params)
+    water = keep_near(water, *window, params.wing_margin, params.minimum_intensity)
+    columns = (
+        np.concatenate([getattr(kept, name), getattr(water, name)]) for name in COLUMNS
+    )
+    return LineList(*columns, edition=f"{kept.edition}; water: {water.edition}")
+
+
+def _from(source: str, molecule: int, params: LinesParams) -> LineList:
+    if source == "embedded":
+        lines = embedded_lines()
+    elif source == "hitran":
+        margin = params.wing_margin
+        lines = fetch(molecule, params.window_low - margin, params.window_high + margin)
+    else:
+        lines = read_lines(Path(source))
+    own = lines.of_molecule(molecule)
+    if not len(own):
+        raise LinesError(
+            f"{source}: holds no line of HITRAN molecule {molecule} (found molecules "
+            f"{sorted(set(lines.molecule.tolist()))}); give a list that holds it."
+        )
+    return own

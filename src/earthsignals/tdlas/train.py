@@ -128,8 +128,8 @@ def train(
     *,
     resume_root: Path,
     run: Run | None = None,
-) -> dict[str, Any]:
-    """Train the default network on `file` and write `out`. Returns metrics of the training.
+) -> list[dict[str, float]]:
+    """Train the default network on `file` and write `out`. Returns one row of losses per epoch.
 
     A killed training resumes exactly when called again with the same arguments.
     """
@@ -150,9 +150,8 @@ def train(
     )  # fmt: skip
     calibrate(model, ScanBatches(validation, u[1]))
     save_filter_net(out, model, params, describe_scans(file))
-    metrics = _training_metrics(result, model, training, validation)
     if run is not None:
-        run.log_metrics(metrics)
+        run.log_metrics(_training_metrics(result, model, training, validation))
         example = ScanBatches(validation, u[1]).batch(np.arange(min(4, len(validation))), 0)[:3]
         with torch.no_grad():
             outputs = model(*example)
@@ -162,7 +161,7 @@ def train(
             {"mole_fraction_ppm": outputs[0].numpy(), "standard_error_ppm": outputs[1].numpy()},
         )
     result.clear()
-    return metrics
+    return result.history
 
 
 def make_filters(

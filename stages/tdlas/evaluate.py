@@ -1,0 +1,45 @@
+"""tdlas-evaluate: all methods against the Cramer-Rao bound; the only writer of metrics.json."""
+
+from pathlib import Path
+
+from earthsignals import tracking
+from earthsignals.compute.device import deterministic
+from earthsignals.params import load_section
+from earthsignals.settings import load_settings
+from earthsignals.stage import run_stage
+from earthsignals.storage import md5_file, read_json, write_json
+from earthsignals.tdlas.checkpoint import load_filter_net
+from earthsignals.tdlas.dataset import open_scans
+from earthsignals.tdlas.evaluate import evaluate, save_arrays
+from earthsignals.tdlas.lines import read_lines
+from earthsignals.tdlas.params import TdlasParams
+from earthsignals.tdlas.rivals import load_rivals
+from earthsignals.tdlas.tables import error_rows, write_rows
+
+DATA, REPORTS = Path("data/tdlas"), Path("reports/tdlas")
+
+
+def main() -> None:
+    params, settings = load_section("tdlas", TdlasParams), load_settings()
+    deterministic(params.evaluate.seed, settings.threads)
+    lines = read_lines(DATA / "lines.csv")
+    net = load_filter_net(DATA / "best_model.pt")
+    with (
+        tracking.run("tdlas", "evaluate", params.model_dump(mode="json"), settings, kind="evaluation") as run,
+        open_scans(DATA / "dataset.h5") as file,
+    ):
+        trained_by = tracking.find_run_by_output(md5_file(DATA / "best_model.pt"), "tdlas")
+        run.set_tags({"training_run": trained_by or "not in this store"})
+        run.log_dataset(DATA / "dataset.h5", context="evaluation")
+        difference = read_json(DATA / "export.json")["onnx_max_rel_diff"]
+        found = evaluate(file, lines, load_rivals(net, DATA / "baselines"), params, difference)
+        write_json(REPORTS / "metrics.json", found.metrics)
+        write_rows(REPORTS / "errors.csv", error_rows(found.metrics))
+        save_arrays(DATA / "evaluation.h5", found.arrays)
+        run.log_metrics(found.metrics)
+        run.log_artifact(REPORTS / "metrics.json")
+        run.log_artifact(REPORTS / "errors.csv")
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -36,7 +36,9 @@ def main() -> None:
         write_json(REPORTS / "metrics.json", found.metrics)
         write_rows(REPORTS / "errors.csv", error_rows(found.metrics))
         save_arrays(DATA / "evaluation.h5", found.arrays)
-        run.log_metrics(found.metrics)
+        texts = {k: v for k, v in found.metrics.items() if isinstance(v, str)}
+        run.set_tags(texts)
+        run.log_metrics({k: v for k, v in found.metrics.items() if k not in texts})
         run.log_artifact(REPORTS / "metrics.json")
         run.log_artifact(REPORTS / "errors.csv")
 

@@ -105,6 +105,9 @@ def test_a_range_too_wide_is_refused_at_the_build() -> None:
         build(4383.0, 4386.0, wide)
     with pytest.raises(EmulatorError, match="jitter"):
         build(4383.0, 4386.0, jitter=0.1)
+    # A cut 0.5 cm-1 from each centre leaves steps of 1 % inside the window, which move with the laser.
+    with pytest.raises(EmulatorError, match="wing_policy at full"):
+        build(4383.0, 4386.0, GasParams(wing_policy="cut", wing_cutoff=0.5))
 
 
 def test_without_jitter_there_is_one_shift_node() -> None:

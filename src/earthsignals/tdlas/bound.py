@@ -8,7 +8,7 @@ information matrix in van Trees' form (van Trees 1968, sec. 2.4; hybrid bound) i
 
 with G the derivatives of the noise-free trace and C the noise covariance: white, shot and RIN on the
 diagonal, block-averaged flicker noise, and the quantiser's LSB^2/12. sigma_CRLB(x)^2 = (J^-1)_xx. The
-information in the signal dependence of C itself (about 1e-6 of the total here) is left out.
+information in the signal dependence of C itself (about 1e-7 of the total here) is left out.
 """
 
 from __future__ import annotations

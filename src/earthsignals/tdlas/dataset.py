@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import zipfile
 from collections.abc import Iterator
@@ -175,24 +176,38 @@ def writing(
     path: Path, scans: int, nu: np.ndarray, t: np.ndarray, *, dtype: str, scale: float,
     full_scale: int, attributes: dict[str, Any],
 ) -> Iterator[h5py.File]:  # fmt: skip
-    """A new dataset file that appears under its name only when the block ends well."""
-    with atomic_path(path) as temporary, h5py.File(temporary, "w", libver="v110") as file:
-        samples = len(nu)
-        plain = {"track_times": False}
-        file.create_dataset(
-            "I_t", (scans, samples), dtype, chunks=(min(128, scans), samples), **plain
-        )
-        file["I_t"].attrs.update(scale_factor=scale, full_scale=full_scale)
-        file.create_dataset("nu", data=nu, **plain)
-        file.create_dataset("t", data=t, **plain)
-        for name in ("T", "P", "xi"):
-            file.create_dataset(name, (scans,), "f8", **plain)
-        file.create_dataset("split", (scans,), "u1", **plain)
-        for name, unit in UNITS.items():
-            file[name].attrs["units"] = unit
-        for name, value in {"format": FORMAT, "version": VERSION, **attributes}.items():
-            file.attrs[name] = value
-        yield file
+    """A new dataset file that appears under its name only when the block ends well.
+
+    Its room on the disk is taken at once: HDF5 crashes the interpreter when it cannot write, and a disk
+    that is too small had better say so before hours of simulation.
+    """
+    with atomic_path(path) as temporary:
+        with h5py.File(temporary, "w", libver="v110") as file:
+            samples, plain = len(nu), {"track_times": False}
+            rows = min(128, scans)
+            whole = -(-scans // rows) * rows  # HDF5 stores whole chunks
+            _reserve(file, whole * (samples * np.dtype(dtype).itemsize + 25) + (1 << 20))
+            file.create_dataset("I_t", (scans, samples), dtype, chunks=(rows, samples), **plain)
+            file["I_t"].attrs.update(scale_factor=scale, full_scale=full_scale)
+            file.create_dataset("nu", data=nu, **plain)
+            file.create_dataset("t", data=t, **plain)
+            for name in ("T", "P", "xi"):
+                file.create_dataset(name, (scans,), "f8", **plain)
+            file.create_dataset("split", (scans,), "u1", **plain)
+            for name, unit in UNITS.items():
+                file[name].attrs["units"] = unit
+            for name, value in {"format": FORMAT, "version": VERSION, **attributes}.items():
+                file.attrs[name] = value
+            yield file
+            file.flush()
+            size = file.id.get_filesize()
+        os.truncate(temporary, size)
+
+
+def _reserve(file: h5py.File, size: int) -> None:
+    """Take `size` bytes of the disk for an open file; OSError where they are not there."""
+    if hasattr(os, "posix_fallocate"):  # Linux; elsewhere a full disk shows when it is reached
+        os.posix_fallocate(file.id.get_vfd_handle(), 0, size)
 
 
 @dataclass(frozen=True)
@@ -242,13 +257,15 @@ def generate(
     resume_root: Path,
     workers: int | None = None,
     executor: Any = None,
+    simulator: Simulator | None = None,
 ) -> None:
     """Simulate `params.dataset.scans` scans into `path`, the same bytes for any workers or chunks.
 
     Finished chunks wait in `resume_root` until the file is whole; a killed run goes on from them.
-    Memory holds a few chunks at any time. `executor` may be a Dask client or any `submit`-er.
+    Memory holds a few chunks at any time. `executor` may be a Dask client or any `submit`-er;
+    `simulator` that of `simulator_of(lines, params)`, where it was built already.
     """
-    simulator = simulator_of(lines, params)
+    simulator = simulator_of(lines, params) if simulator is None else simulator
     n = params.dataset.scans
     described = rebuild_parameters(params)
     key = hashlib.sha256(f"{VERSION}/{lines.sha256()}/{described}".encode()).hexdigest()[:16]

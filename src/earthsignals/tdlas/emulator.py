@@ -206,7 +206,9 @@ def build_emulator(
             f"the absorption emulator differs from the direct Voigt sum by {error:.1e} of the peak on "
             f"T {axes[0].low:g}..{axes[0].high:g} K, P {axes[1].low:g}..{axes[1].high:g} atm, "
             f"mole fraction up to {axes[2].high:g}; expected at most {TOLERANCE:g}. Narrow the ranges "
-            "in tdlas.gas (or tdlas.instrument.jitter), or split them into several datasets."
+            "in tdlas.gas (or tdlas.instrument.jitter), split them into several datasets, or keep "
+            "tdlas.gas.wing_policy at full: a wing cut inside the window is a jump that no smooth "
+            "function follows."
         )
     return replace(emulator, error=error)
 

@@ -119,7 +119,7 @@ def generation(lines: LineList, simulator: Simulator, folder: Path) -> Callable[
 
 
 def emulator_error(simulator: Simulator, lines: LineList, states: np.ndarray) -> float:
-    """Largest difference between emulator and direct sum, relative to each state's peak."""
+    """Largest difference between emulator and direct sum on the nominal axis, relative to the peak."""
     worst, nu, gas = 0.0, simulator.grid.half_nu, simulator.gas
     zero = np.zeros(1)
     for t, p, x in states.tolist():

@@ -152,7 +152,8 @@ def training_curves(history: Sequence[Mapping[str, float]], *, loss_label: str =
         best["epoch"] + 1, best["validation_loss"], "o", color=COLOURS["vermillion"],
         label=f"best (epoch {best['epoch'] + 1:.0f})",
     )
-    if all(row[f"{name}_loss"] > 0 for row in history for name in ("train", "validation")):
+    losses = [row[f"{name}_loss"] for row in history for name in ("train", "validation")]
+    if min(losses) > 0 and max(losses) > 3 * min(losses):  # within less, a logarithm has no ticks
         left.set_yscale("log")
     left.set(xlabel="epoch", ylabel=loss_label)
     left.legend()

@@ -215,7 +215,9 @@ def _fsync(path: Path) -> None:
 
 
 def _raise_if_disk_full(error: BaseException, target: Path) -> None:
-    """Turn 'no space left' anywhere in the chain of `error` into one sentence."""
+    """Turn 'no space left' anywhere in the chain of `error` into one sentence (once)."""
+    if isinstance(error, EarthSignalsError):
+        return
     seen: BaseException | None = error
     while seen is not None:
         full = isinstance(seen, OSError) and seen.errno in _FULL_DISK

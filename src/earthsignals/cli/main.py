@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 
 from earthsignals import __version__
 from earthsignals.cli.doctor import doctor
+from earthsignals.cli.readme import readme
 from earthsignals.cli.scale import scale
 from earthsignals.cli.summary import summary
 from earthsignals.storage import EarthSignalsError
@@ -73,6 +74,7 @@ app = typer.Typer(
     context_settings={"max_content_width": 100},
 )
 app.command()(doctor)
+app.command()(readme)
 app.command()(scale)
 app.command()(summary)
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, toeplitz
 from scipy.optimize import least_squares
+from threadpoolctl import threadpool_limits
 
 from earthsignals.tdlas import noise
 from earthsignals.tdlas.emulator import Axis
@@ -73,6 +74,8 @@ def forward_model(simulator: Simulator) -> ForwardModel:
     return ForwardModel(simulator, flicker, prior)
 
 
+# One thread for the factorisations here: on a busy machine threads would wait for each other.
+@threadpool_limits.wrap(limits=1)
 def crlb_ppm(model: ForwardModel, conditions: Conditions, noise_scale: float = 1.0) -> np.ndarray:
     """Bound on the standard deviation of x [ppm] at each of B conditions, shape (B,).
 

@@ -30,24 +30,36 @@ SCANS_PER_MODE = 24
 
 @dataclass(frozen=True)
 class Covariance:
-    """C of a kind of scans, as far as C^-1 x is concerned.
+    """C of a kind of scans, as far as C^-1 x and C^-1/2 x are concerned.
 
-    scale (M,) is D, whitening (M, M) the sparse W, modes (M, Q) orthonormal with inverse covariance
-    less that outside them `core` (Q, Q), and `level` the variance outside.
+    scale (M,) is D, whitening (M, M) the sparse W, modes (M, Q) orthonormal in whitened space with the
+    inverse `precision` (Q, Q) of their covariance, and `level` the variance outside them.
     """
 
     scale: np.ndarray
     whitening: sparse.csr_array
     modes: np.ndarray
-    core: np.ndarray
+    precision: np.ndarray
     level: float
 
+    def whiten(self, x: np.ndarray) -> np.ndarray:
+        """Rows x (B, M) such that noise of covariance C becomes independent with unit variance."""
+        y = (self.whitening @ (x / self.scale).T).T
+        values, vectors = np.linalg.eigh(self.precision)
+        root = (vectors * np.sqrt(values)) @ vectors.T
+        inside = y @ self.modes
+        return y / np.sqrt(self.level) + inside @ (root - _identity(root, self.level**-0.5)) @ self.modes.T
+
     def solve(self, x: np.ndarray) -> np.ndarray:
-        """C^-1 x for x (M,) or (M, B), same shape."""
-        scale = self.scale if x.ndim == 1 else self.scale[:, None]
-        y = self.whitening @ (x / scale)
-        y = y / self.level + self.modes @ (self.core @ (self.modes.T @ y))
-        return (self.whitening.T @ y) / scale
+        """C^-1 applied to rows x (B, M), same shape."""
+        y = (self.whitening @ (x / self.scale).T).T
+        rest = self.precision - _identity(self.precision, 1.0 / self.level)
+        y = y / self.level + y @ self.modes @ rest @ self.modes.T
+        return (self.whitening.T @ y.T).T / self.scale
+
+
+def _identity(like: np.ndarray, value: float) -> np.ndarray:
+    return value * np.eye(len(like))
 
 
 def learn_covariance(residual: np.ndarray, groups: list[np.ndarray]) -> list[Covariance]:
@@ -76,8 +88,8 @@ def learn_covariance(residual: np.ndarray, groups: list[np.ndarray]) -> list[Cov
     scores = whitened @ modes
     within = scores.T @ scores / scans
     level = (power - np.trace(within)) / (samples - modes.shape[1])
-    core = np.linalg.inv(within) - np.eye(len(within)) / level
-    return [Covariance(scale, whitening, modes, core, level) for scale in scales]
+    precision = np.linalg.inv(within)
+    return [Covariance(scale, whitening, modes, precision, level) for scale in scales]
 
 
 def noise_level(residual: np.ndarray) -> np.ndarray:

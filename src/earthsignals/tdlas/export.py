@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +32,7 @@ def export_onnx(net: LoadedNet, out: Path) -> None:
     samples = len(net.scans.nu)
     example = (torch.ones(2, samples), torch.full((2,), 290.0), torch.full((2,), 1.0))
     batch = torch.export.Dim("batch", min=1, max=1 << 20)
-    with torch.no_grad():
+    with torch.no_grad(), _quiet_exporter():
         program = torch.onnx.export(
             net.model, example, dynamo=True, input_names=list(INPUTS), output_names=list(OUTPUTS),
             dynamic_shapes=({0: batch}, {0: batch}, {0: batch}), verbose=False,
@@ -48,6 +51,21 @@ def export_onnx(net: LoadedNet, out: Path) -> None:
     onnx.checker.check_model(proto)
     with atomic_path(out) as temporary:
         temporary.write_bytes(proto.SerializeToString(deterministic=True))
+
+
+@contextmanager
+def _quiet_exporter() -> Iterator[None]:
+    """Keep back what no user can act upon: absent torchvision operators, torch's own deprecations."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*axis name: batch will not be used.*")
+            warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def load_onnx(path: Path, threads: int = 2) -> tuple[Predictor, ScanDescription, dict[str, Any]]:
@@ -78,17 +96,8 @@ def load_onnx(path: Path, threads: int = 2) -> tuple[Predictor, ScanDescription,
         ) from None
 
     def predict(signal: np.ndarray, conditions: Conditions) -> dict[str, np.ndarray]:
-        feeds = dict(
-            zip(
-                INPUTS,
-                (
-                    signal,
-                    conditions.temperature_k.astype(np.float32),
-                    conditions.pressure_atm.astype(np.float32),
-                ),
-                strict=True,
-            )
-        )
+        state = (conditions.temperature_k, conditions.pressure_atm)
+        feeds = dict(zip(INPUTS, (signal, *(v.astype(np.float32) for v in state)), strict=True))
         return dict(zip(OUTPUTS, session.run(list(OUTPUTS), feeds), strict=True))
 
     return predict, scans, content

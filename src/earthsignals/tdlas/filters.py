@@ -16,13 +16,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.polynomial.chebyshev import chebvander
 from scipy.linalg import cho_factor, cho_solve
+from threadpoolctl import threadpool_limits
 
 from earthsignals.tdlas.bound import ForwardModel, Stabiliser
+from earthsignals.tdlas.covariance import Covariance, learn_covariance
 from earthsignals.tdlas.simulate import PPM, Conditions, Nuisances
 
 STATES = (3, 3, 16)  # T, P, x grid on which filters are made
-FACTORS = 40  # common factors of the residual covariance in "data" filters
 FORWARD_DEGREE = 8
+MEMBERS = 200  # least scans in a range of x that has its own noise level
+LOST = 2e-3  # share of the information that "data" filters may lose
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ def basis(scaled: tuple[np.ndarray, ...], degrees: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class FilterBank:
-    """Orthonormal filters (R, M) and the stabiliser that makes an error of 1 one standard error."""
+    """Independent filters (R, M) and the stabiliser that makes an error of 1 one standard error."""
 
     filters: np.ndarray
     stabiliser: Stabiliser
@@ -89,6 +92,7 @@ def _strongest(filters: np.ndarray, count: int) -> np.ndarray:
     return vectors * sign[:, None]
 
 
+@threadpool_limits.wrap(limits=1)  # small factorisations: threads would only wait for each other
 def physics_filters(model: ForwardModel, stabiliser: Stabiliser, count: int) -> FilterBank:
     """Filters of the declared instrument: those that estimate x with every nuisance unknown."""
     gas = model.simulator.gas
@@ -116,66 +120,79 @@ def physics_filters(model: ForwardModel, stabiliser: Stabiliser, count: int) -> 
 def data_filters(log_trace: np.ndarray, conditions: Conditions, count: int) -> FilterBank:
     """Filters learned from training scans: log_trace (N, M) float32 and their conditions.
 
-    A polynomial in (T, P, asinh x) is fitted to the mean trace; what it leaves, in six ranges of x,
-    gives C as common factors plus a diagonal (a full covariance would need N >> M).
+    A polynomial in (T, P, asinh x) is fitted to the mean trace; what it leaves gives C, with a noise
+    level for each of up to six ranges of x. At most `count` filters, fewer where fewer hold all but
+    LOST of the information at every state: each filter more is one more column of tables that have
+    to be learned from the same scans.
     """
     ppm = conditions.mole_fraction / PPM
     knee = max(0.2 * float(ppm.max()), 1e-6)
     v = np.arcsinh(ppm / knee)
     scaling = scaling_of(conditions, v)
     degrees = exponents(scaling, FORWARD_DEGREE)
-    mean = log_trace.mean(axis=0)
     design = basis(scaling(conditions.temperature_k, conditions.pressure_atm, v), degrees)
-    centred = log_trace - mean
-    penalty = 1e-9 * len(design) * np.eye(design.shape[1])
-    forward = np.linalg.solve(design.T @ design + penalty, design.T @ centred)
-    residual = centred - (design @ forward).astype(np.float32)
+    axes, strength, rotation = np.linalg.svd(design, full_matrices=False)
+    solid = strength > 1e-7 * strength[0]
+    axes, transform = axes[:, solid], rotation[solid].T / strength[solid]
+    residual = log_trace - log_trace.mean(axis=0, dtype=np.float64)
+    forward = axes.T @ residual
+    residual -= axes @ forward
 
-    edges = np.quantile(v, np.linspace(0, 1, 7))
-    edges = np.unique(np.concatenate([edges, np.linspace(v.min(), v.max(), 4)]))
-    t_axis, p_axis = (np.linspace(c - (h if h < 1e9 else 0), c + (h if h < 1e9 else 0), 3)
+    edges = _ranges(v)
+    member = np.clip(np.searchsorted(edges, v, side="right") - 1, 0, len(edges) - 2)
+    groups = [np.flatnonzero(member == k) for k in range(len(edges) - 1)]
+    covariances = learn_covariance(residual, groups)
+    forward = transform @ _above_noise(forward, covariances[len(groups) // 2])
+    t_axis, p_axis = (np.linspace(c - h, c + h, 3) if h < 1e9 else np.array([c])
                       for c, h in zip(scaling.centre[:2], scaling.half[:2], strict=True))  # fmt: skip
     step = 1e-3 * (v.max() - v.min())
     filters, spread = [], []
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
-        inside = (v >= low) & (v <= high)
-        if inside.sum() < 50:
-            continue
-        solve = _factor_solver(residual[inside].astype(np.float64))
+    for low, high, covariance in zip(edges[:-1], edges[1:], covariances, strict=True):
         grid = np.meshgrid(t_axis, p_axis, np.linspace(low, high, 4), indexing="ij")
         t, p, w = (g.ravel() for g in grid)
         ahead, behind = (basis(scaling(t, p, w + s), degrees) for s in (step, -step))
-        for slope, value in zip((ahead - behind) @ forward / (2 * step), w, strict=True):
-            weighed = solve(slope)
-            information = max(float(slope @ weighed), 1e-12)
-            filters.append(weighed / np.sqrt(information))
-            spread.append((knee * np.sinh(value), knee * np.cosh(value) / np.sqrt(information)))
-    return FilterBank(_strongest(np.array(filters), count), _stabiliser(np.array(spread), ppm.max()))
+        slopes = (ahead - behind) @ forward / (2 * step)
+        weighed = covariance.solve(slopes)
+        information = np.maximum(np.sum(slopes * weighed, axis=1), 1e-12)
+        filters.append(weighed / np.sqrt(information)[:, None])
+        spread.append(np.stack([knee * np.sinh(w), knee * np.cosh(w) / np.sqrt(information)], axis=1))
+    filters = _white(np.concatenate(filters), residual, count)
+    return FilterBank(filters, _stabiliser(np.concatenate(spread), ppm.max()))
 
 
-def _factor_solver(residual: np.ndarray):
-    """x -> C^-1 x for C = common factors + diagonal of the residuals (N, M) (Woodbury identity)."""
-    scale = np.sqrt(np.mean(residual**2, axis=0)) + 1e-12
-    scaled = residual / scale
-    rank = min(FACTORS, len(residual) // 8, residual.shape[1] - 1)
-    if len(residual) < residual.shape[1]:
-        _, s, vt = np.linalg.svd(scaled, full_matrices=False)
-        values, vectors = s[:rank] ** 2 / len(residual), vt[:rank].T
-        rest = max((residual.shape[1] - values.sum()) / residual.shape[1], 1e-3)
-    else:
-        eigenvalues, eigenvectors = np.linalg.eigh(scaled.T @ scaled / len(residual))
-        values, vectors = eigenvalues[-rank:], eigenvectors[:, -rank:]
-        rest = float(np.median(eigenvalues))
-    factors = vectors * np.sqrt(np.maximum(values - rest, 0.0))
-    diagonal = np.maximum(1.0 - (factors**2).sum(axis=1), 0.05)
-    weighed = factors / diagonal[:, None]
-    core = np.linalg.inv(np.eye(rank) + factors.T @ weighed)
+def _above_noise(coefficients: np.ndarray, covariance: Covariance) -> np.ndarray:
+    """Reduced-rank regression: coefficients (K, M) of orthonormal regressors without their noise.
 
-    def solve(x: np.ndarray) -> np.ndarray:
-        y = x / scale
-        return (y / diagonal - weighed @ (core @ (weighed.T @ y))) / scale
+    In whitened space the noise of K x M coefficients has no singular value above sqrt(K) + sqrt(M),
+    while the shapes that absorption takes are few; combinations below that edge are left out.
+    """
+    left, strength, _ = np.linalg.svd(covariance.whiten(coefficients), full_matrices=False)
+    edge = np.sqrt(coefficients.shape[0]) + np.sqrt(coefficients.shape[1])
+    kept = left[:, : max(1, int(np.sum(strength > 1.05 * edge)))]
+    return kept @ (kept.T @ coefficients)
 
-    return solve
+
+def _ranges(v: np.ndarray) -> np.ndarray:
+    """Edges of up to six ranges of v that hold equally many scans, at least MEMBERS each."""
+    ranges = int(np.clip(len(v) // MEMBERS, 1, 6))
+    edges = np.unique(np.quantile(v, np.linspace(0, 1, ranges + 1)))
+    return edges if len(edges) > 1 else np.array([edges[0] - 0.5, edges[0] + 0.5])
+
+
+def _white(filters: np.ndarray, residual: np.ndarray, count: int) -> np.ndarray:
+    """Combinations (R, M) of filters (S, M) whose scores have unit, uncorrelated noise.
+
+    In that metric the leading ones keep most of the information at every state.
+    """
+    scores = residual @ filters.T
+    values, vectors = np.linalg.eigh(scores.T @ scores / len(scores))
+    values, vectors = values[::-1], vectors[:, ::-1]
+    kept = np.cumsum(np.maximum(values, 0.0) * vectors**2, axis=1)
+    worst = np.min(kept / kept[:, -1:], axis=0)
+    rank = min(count, 1 + int(np.argmax(worst >= 1.0 - LOST)))
+    chosen = (vectors[:, :rank] / np.sqrt(values[:rank])).T @ filters
+    sign = np.sign(chosen[np.arange(rank), np.abs(chosen).argmax(axis=1)])
+    return chosen * sign[:, None]
 
 
 def _stabiliser(spread: np.ndarray, high: float) -> Stabiliser:

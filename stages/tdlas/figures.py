@@ -1,0 +1,28 @@
+"""tdlas-figures: every figure as PNG and PDF; the folder is replaced as a whole."""
+
+from pathlib import Path
+
+from earthsignals.params import load_section
+from earthsignals.stage import run_stage
+from earthsignals.storage import atomic_directory, read_json
+from earthsignals.tdlas.dataset import open_scans
+from earthsignals.tdlas.figures import draw_all, read_arrays
+from earthsignals.tdlas.lines import read_lines
+from earthsignals.tdlas.params import TdlasParams
+
+DATA, REPORTS = Path("data/tdlas"), Path("reports/tdlas")
+
+
+def main() -> None:
+    params = load_section("tdlas", TdlasParams)
+    lines = read_lines(DATA / "lines.csv")
+    arrays = read_arrays(DATA / "evaluation.h5")
+    metrics, history = read_json(REPORTS / "metrics.json"), read_json(REPORTS / "training.json")
+    with open_scans(DATA / "dataset.h5") as file, atomic_directory(REPORTS / "figures") as out:
+        skipped = draw_all(file, lines, params, arrays, metrics, history, out)
+    for name, reason in skipped.items():
+        print(f"{name}: not drawn, {reason}")
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,145 @@
+"""The numbers in README.md are those that runs wrote."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from earthsignals.cli.main import app
+from earthsignals.cli.readme import SECTIONS, changed_sections, render
+from earthsignals.storage import EarthSignalsError
+
+ROOT = Path(__file__).resolve().parents[2]
+METRICS = "reports/tdlas/metrics.json"
+GENERATE = "reports/benchmarks/tdlas_generate.json"
+PREDICT = "reports/benchmarks/tdlas_predict.json"
+
+
+def score(ratio: float) -> dict[str, float]:
+    return {
+        "rmse_over_crlb": ratio, "rmse_over_crlb_low": 0.9 * ratio, "rmse_over_crlb_high": 1.1 * ratio,
+        "rmse_ppm": 4 * ratio, "relative_error": 0.0123,
+    }  # fmt: skip
+
+
+def sources() -> dict[str, dict]:
+    """What runs might have written."""
+    case = {
+        m: {"all": {"rmse_over_crlb": r}} for m, r in (("model", 5.0), ("ridge", 8.0), ("pls", 9.0))
+    }
+    worse = {
+        m: {"all": {"rmse_over_crlb": r}} for m, r in (("model", 7.5), ("ridge", 6.0), ("pls", 9.5))
+    }
+    return {
+        METRICS: {
+            "scores": {
+                "model": {"1e2-1e3": score(1.0), "1e4-5e4": score(2.0)},
+                "least_squares": {"1e2-1e3": score(1.01)},
+                "course": {"1e2-1e3": score(150.0), "1e4-5e4": score(9.0)},
+            },
+            "test_scans": 4800, "coverage_95_by_decade": {"1e2-1e3": 0.95, "1e4-5e4": 0.941},
+            "onnx_max_rel_diff": 6e-8, "stress": {"P +1 %": case, "P -1 %": worse},
+        },
+        GENERATE: {
+            "seconds_per_million": 102.3, "scans_per_s": 9777.5, "peak_gb": 0.331, "max_rel_error": 1.7e-6,
+            "speedup_vs_hapi_full": 1947.4, "speedup_vs_hapi_embedded": 221.8,
+            "machine": {"machine.cpu": "AMD EPYC", "machine.cores": "2"},
+        },
+        PREDICT: {
+            "speedup_vs_least_squares": 812.0, "latency_ms": {"least squares": 21.5, "network": 0.0265},
+            "machine": {"cpu": "AMD EPYC", "cores": "2"},
+        },
+    }  # fmt: skip
+
+
+def blank() -> str:
+    """A README with every section, empty."""
+    return "".join(f"text\n<!-- {name} -->\n<!-- /{name} -->\n" for name in SECTIONS)
+
+
+def committed(path: str) -> str | None:
+    """A file as the last commit holds it, or None. The working tree may have been reproduced since."""
+    done = subprocess.run(
+        ["git", "show", f"HEAD:{path}"], cwd=ROOT, capture_output=True, text=True, encoding="utf-8"
+    )
+    return done.stdout if done.returncode == 0 else None
+
+
+def test_the_committed_readme_holds_the_committed_numbers() -> None:
+    text = committed("README.md")
+    if text is None:
+        pytest.skip("no commit of this checkout holds README.md")
+    files = {path: committed(path) for path in {file for file, _ in SECTIONS.values()}}
+    if not any(files.values()):
+        pytest.skip(f"no commit holds {' or '.join(sorted(files))}")
+    new, _ = render(text, lambda path: json.loads(files[path]) if files[path] else None)
+    assert changed_sections(text, new) == [], "run `earthsignals readme` and commit README.md"
+
+
+def test_sections_state_the_numbers_with_intervals_and_machine() -> None:
+    text, absent = render(blank(), sources().get)
+    assert absent == {}
+    assert "| **network** | 1.00 (0.90–1.10) | 2.00 (1.80–2.20) |" in text
+    assert "| least squares | 1.01 (0.91–1.11) | – |" in text  # it fitted no scan of the top decade
+    assert "| course CNN | 150 (135–165) | 9.00 (8.10–9.90) |" in text
+    assert (
+        "| RMSE (ppm) | 4.00 | 8.00 |" in text and "| 95 % interval holds | 95 % | 94.1 % |" in text
+    )
+    assert "4,800 test scans" in text and "| 100–1,000 | 10,000–50,000 |" in text
+    # Of two directions the worse one stands there, for each method.
+    assert "| P wrong by 1 % | 7.5 | 8.0 | 9.5 |" in text
+    assert "1.7 minutes (9,778 scans/s" in text and "1,947 times" in text and "1.7e-06" in text
+    assert "812 times" in text and "| least squares | 21.5 |" in text
+    assert text.count("Measured on: AMD EPYC, 2 cores.") == 2
+    assert render(text, sources().get)[0] == text  # nothing moves the second time
+
+
+def test_sections_without_a_source_stay_and_are_named() -> None:
+    before, _ = render(blank(), sources().get)
+    after, absent = render(before, {GENERATE: sources()[GENERATE]}.get)
+    assert after == before
+    assert absent == {"tdlas:results": METRICS, "tdlas:limits": METRICS, "tdlas:predict": PREDICT}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("nothing marked", "marks the sections none"),
+        (blank() + "<!-- tdlas:results -->", "once"),
+        (blank().replace("<!-- /tdlas:limits -->", ""), "has no `<!-- /tdlas:limits -->`"),
+    ],
+)
+def test_broken_markers_are_refused(text: str, told: str) -> None:
+    with pytest.raises(EarthSignalsError, match=told):
+        render(text, sources().get)
+
+
+def test_command_writes_once_and_check_finds_what_is_stale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / "params.yaml").write_text("{}\n")
+    (tmp_path / "README.md").write_text(blank())
+    for name, content in sources().items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(json.dumps(content))
+    (tmp_path / PREDICT).unlink()
+    monkeypatch.chdir(tmp_path)
+    call = CliRunner().invoke
+
+    stale = call(app, ["readme", "--check"])
+    assert stale.exit_code == 1 and (tmp_path / "README.md").read_text() == blank()
+    assert "stale in tdlas:results, tdlas:limits, tdlas:generate" in stale.stderr
+    written = call(app, ["readme"])
+    assert written.exit_code == 0 and f"tdlas:predict: left as it is, {PREDICT}" in written.stdout
+    assert call(app, ["readme", "--check"]).exit_code == 0
+    changed = sources()[METRICS] | {"test_scans": 99}
+    (tmp_path / METRICS).write_text(json.dumps(changed))
+    assert call(app, ["readme", "--check"]).exit_code == 1
+    (tmp_path / "README.md").unlink()
+    missing = call(app, ["readme"])
+    assert missing.exit_code == 1 and "git checkout README.md" in missing.stderr

@@ -1,0 +1,186 @@
+"""The whole pipeline by `dvc repro` at smoke scale, in a temporary clone: outputs, lineage, no-op,
+kills, locks and overrides."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).resolve().parents[2]
+STAGES = ["lines", "dataset", "train", "baselines", "export", "evaluate", "figures"]
+pytestmark = pytest.mark.timeout(900)
+
+
+def run(folder: Path, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """A command in the clone, with this environment's programs and the clone's sources."""
+    finished = subprocess.run(
+        command, cwd=folder, env=environment(folder), capture_output=True, text=True
+    )
+    if check and finished.returncode:
+        raise AssertionError(f"{' '.join(command)}\n{finished.stdout}\n{finished.stderr}")
+    return finished
+
+
+def environment(folder: Path) -> dict[str, str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "DVC_", "EARTHSIGNALS_"))}
+    bin_folder = str(Path(sys.executable).parent)
+    return kept | {
+        "PATH": f"{bin_folder}{os.pathsep}{kept['PATH']}",
+        "PYTHONPATH": str(folder / "src"),
+        "EARTHSIGNALS_PRICE_PER_HOUR_USD": "1.99",
+        "EARTHSIGNALS_PROGRESS": "false",
+        "DVC_NO_ANALYTICS": "1",
+    }
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The working tree as a fresh project at smoke scale, reproduced once."""
+    folder = tmp_path_factory.mktemp("clone") / "project"
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True,
+        check=True,
+    ).stdout.split("\n")  # fmt: skip
+    for name in filter(None, listed):
+        if (ROOT / name).is_file() and name != "dvc.lock" and not name.startswith("reports/tdlas"):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    for command in (
+        ["git", "init", "-q"], ["git", "add", "-A"],
+        ["git", "-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-qm", "start"],
+        ["earthsignals", "scale", "smoke"], ["dvc", "repro"],
+    ):  # fmt: skip
+        run(folder, *command)
+    return folder
+
+
+def lock(folder: Path) -> dict:
+    return YAML(typ="safe").load((folder / "dvc.lock").read_text())["stages"]
+
+
+def test_every_stage_ran_and_left_its_outputs(clone: Path) -> None:
+    assert sorted(lock(clone)) == sorted(f"tdlas-{verb}" for verb in STAGES)
+    for out in ("lines.csv", "dataset.h5", "best_model.pt", "model.onnx", "evaluation.h5"):
+        assert (clone / "data/tdlas" / out).is_file()
+    figures = {p.suffix for p in (clone / "reports/tdlas/figures").iterdir()}
+    assert figures == {".png", ".pdf"}
+
+
+def test_metrics_hold_the_promised_keys_with_sound_values(clone: Path) -> None:
+    metrics = json.loads((clone / "reports/tdlas/metrics.json").read_text())
+    decades = {"1e2-1e3", "1e3-1e4", "1e4-5e4"}
+    for method in ("", "_ridge", "_course", "_least_squares"):
+        assert decades <= set(metrics[f"rmse_over_crlb{method}"])
+    # Even 6,000 scans bring the network within twice the bound, and nothing far below it.
+    assert all(0.8 < metrics["rmse_over_crlb"][d] < 2.0 for d in decades)
+    assert all(metrics["rmse_over_crlb"][d] < metrics["rmse_over_crlb_ridge"][d] for d in decades)
+    assert 0.9 < metrics["coverage_95"] <= 1.0
+    assert 5 < metrics["limit_of_detection_ppm"] < 30
+    assert metrics["onnx_max_rel_diff"] < 1e-4
+    text = json.dumps(metrics).lower()
+    assert "second" not in text and "latency" not in text  # timings live elsewhere
+
+
+def test_a_second_repro_does_nothing(clone: Path) -> None:
+    before = (clone / "dvc.lock").read_bytes()
+    finished = run(clone, "dvc", "repro")
+    assert "up to date" in finished.stdout
+    assert "Running stage" not in finished.stdout
+    assert (clone / "dvc.lock").read_bytes() == before
+
+
+def test_mlflow_runs_carry_curves_and_lineage(clone: Path) -> None:
+    script = (
+        "import json, mlflow; mlflow.set_tracking_uri('sqlite:///mlflow.db')\n"
+        "c = mlflow.MlflowClient(); e = c.get_experiment_by_name('tdlas')\n"
+        "print(json.dumps([{'tags': r.data.tags, 'params': r.data.params, 'metrics': r.data.metrics,"
+        " 'curve': len(c.get_metric_history(r.info.run_id, 'train_loss')), 'id': r.info.run_id,"
+        " 'status': r.info.status} for r in c.search_runs([e.experiment_id])]))"
+    )
+    runs = json.loads(run(clone, sys.executable, "-c", script).stdout.splitlines()[-1])
+    by_stage = {r["tags"]["dvc_stage"]: r for r in runs}
+    assert {"tdlas-train", "tdlas-baselines", "tdlas-evaluate"} <= set(by_stage)
+    assert all(r["status"] == "FINISHED" for r in runs)
+    train, evaluation = by_stage["tdlas-train"], by_stage["tdlas-evaluate"]
+    assert train["curve"] == int(train["params"]["train.epochs"]) == 3
+    locked = {o["path"]: o["md5"] for o in lock(clone)["tdlas-train"]["outs"]}
+    assert train["tags"]["out.data/tdlas/best_model.pt"] == locked["data/tdlas/best_model.pt"]
+    dataset = {o["path"]: o["md5"] for o in lock(clone)["tdlas-dataset"]["outs"]}
+    assert train["tags"]["dep.data/tdlas/dataset.h5"] == dataset["data/tdlas/dataset.h5"]
+    assert evaluation["tags"]["training_run"] == train["id"]
+    # 1.99 USD an hour: the cost is that times the wall time that the run says it took.
+    wall, cost = float(train["tags"]["wall_seconds"]), float(train["tags"]["cost_usd"])
+    assert cost == pytest.approx(wall / 3600 * 1.99, rel=0.02, abs=1e-4)
+    head = run(clone, "git", "rev-parse", "HEAD").stdout.strip()
+    assert train["tags"]["git_commit"] == head
+    assert train["tags"]["git_dirty"].lower() == "true"  # the scale was written into params.yaml
+
+
+def test_dvc_shows_metrics_and_plots(clone: Path) -> None:
+    shown = json.loads(run(clone, "dvc", "metrics", "show", "--json").stdout)
+    assert "reports/tdlas/metrics.json" in shown[""]["data"]
+    run(clone, "dvc", "metrics", "diff")
+    run(clone, "dvc", "plots", "show", "-o", "plots")
+    assert "train_loss" in (clone / "plots/index.html").read_text()
+
+
+def test_an_experiment_overrides_one_parameter(clone: Path) -> None:
+    """`dvc exp run -S` retrains and leaves the dataset alone."""
+    finished = run(
+        clone, "dvc", "exp", "run", "-S", "tdlas.train.learning_rate=0.001", "-S",
+        "tdlas.train.epochs=1", "tdlas-train",
+    )  # fmt: skip
+    ran = [line for line in finished.stdout.splitlines() if "Running stage" in line]
+    assert len(ran) == 1 and "tdlas-train" in ran[0]
+
+
+def test_impossible_values_stop_a_stage_with_the_full_path(clone: Path) -> None:
+    saved = (clone / "params.yaml").read_text()
+    try:
+        changed = saved.replace("white: 2.5e-3", "white: -2.5e-3").replace("scans: 6000", "scan: 6000", 1)
+        (clone / "params.yaml").write_text(changed)
+        finished = run(clone, sys.executable, "stages/tdlas/dataset.py", check=False)
+    finally:
+        (clone / "params.yaml").write_text(saved)
+    assert finished.returncode == 1
+    assert "tdlas.instrument.white" in finished.stderr and "0" in finished.stderr
+    assert "tdlas.dataset.scan" in finished.stderr and "scans" in finished.stderr
+    assert "Traceback" not in finished.stderr
+
+
+def test_two_repros_at_once_and_a_killed_training(clone: Path) -> None:
+    """The second `dvc repro` is answered by DVC's lock; after SIGKILL another one finishes the work."""
+    saved = (clone / "params.yaml").read_text()
+    text = saved.replace("learning_rate: 0.001", "learning_rate: 3.0e-3").replace("epochs: 1 ", "epochs: 3 ")
+    (clone / "params.yaml").write_text(text.replace("hidden: 64", "hidden: 60"))
+    first = subprocess.Popen(
+        ["dvc", "repro", "tdlas-train"], cwd=clone, env=environment(clone), start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    resume = clone / ".resume/tdlas-train"
+    wait_for(lambda: list(resume.glob("*/last.pt")), first)
+    second = run(clone, "dvc", "repro", "tdlas-train", check=False)
+    assert second.returncode != 0 and "lock" in (second.stdout + second.stderr).lower()
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait()
+    run(clone, "dvc", "repro", "tdlas-train")
+    assert (clone / "data/tdlas/best_model.pt").is_file()
+    assert not list(resume.glob("*"))
+    (clone / "params.yaml").write_text(saved)
+
+
+def wait_for(condition, process: subprocess.Popen, seconds: float = 180) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, "the process ended before it could be interrupted"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

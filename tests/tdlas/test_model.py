@@ -51,7 +51,8 @@ def test_torch_and_numpy_agree_on_the_conditioning_polynomials() -> None:
     model.state_half.copy_(torch.tensor(scaling.half))
     rng = np.random.default_rng(0)
     t, p, u = rng.uniform(250, 325, 9), rng.uniform(0.8, 1.1, 9), rng.uniform(-500, 8000, 9)
-    gas = [torch.from_numpy((v - c) / h) for v, c, h in zip((t, p), scaling.centre[:2], scaling.half[:2], strict=True)]
+    scales = zip((t, p), scaling.centre[:2], scaling.half[:2], strict=True)
+    gas = [torch.from_numpy((v - c) / h) for v, c, h in scales]
     ours = model._basis(gas, torch.from_numpy(u), model.exponents).numpy()
     np.testing.assert_allclose(ours, basis(scaling(t, p, u), degrees), rtol=1e-12, atol=1e-12)
 

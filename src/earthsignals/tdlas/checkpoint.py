@@ -15,6 +15,7 @@ from earthsignals.tdlas.params import TdlasParams
 from earthsignals.training import load_checkpoint, save_checkpoint
 
 KIND = "tdlas"
+LEVEL_SCANS = 4096
 NU_TOLERANCE = 2e-4  # cm-1, far below a line width and above the rounding of CSV files
 
 
@@ -24,13 +25,18 @@ class MismatchError(EarthSignalsError):
 
 @dataclass(frozen=True)
 class ScanDescription:
-    """The scans a model was trained on: axis nu (M,) [cm-1], window, path and the lines' hash."""
+    """The scans a model was trained on: axis nu (M,) [cm-1], window, path and the lines' hash.
+
+    `ranges` are the lowest and highest T [K], P [atm] and xi [1]; `level` is the median over the axis of
+    the mean training trace, to which foreign scans are scaled before prediction.
+    """
 
     nu: np.ndarray
     window: tuple[float, float]
     path_cm: float
     lines_sha256: str
     ranges: dict[str, tuple[float, float]]
+    level: float
 
     def check(self, other: ScanDescription | ScanFile, where: str) -> None:
         """Raise MismatchError unless `other` has the same sampling, window and path."""
@@ -57,16 +63,17 @@ def _span(window: tuple[float, float]) -> str:
 
 
 def describe_scans(file: ScanFile) -> ScanDescription:
-    """Axis, path, line hash and the range of the training conditions of a scan file."""
+    """Axis, path, line hash, conditions and signal level of the training scans of a file."""
     inside = file.rows("train")
     ranges = {}
     for name in ("T", "P", "xi"):
         values = file.handle[name][:][inside]
         values = values[np.isfinite(values)]
         ranges[name] = (float(values.min()), float(values.max()))
-    return ScanDescription(
-        file.nu, file.window, file.path_cm, str(file.attributes["lines_sha256"]), ranges
-    )
+    scans = file.read(inside[:LEVEL_SCANS])
+    level = float(np.median(scans.signal[scans.flags == 0].mean(axis=0, dtype=np.float64)))
+    lines = str(file.attributes["lines_sha256"])
+    return ScanDescription(file.nu, file.window, file.path_cm, lines, ranges, level)
 
 
 @dataclass(frozen=True)
@@ -105,6 +112,7 @@ def save_filter_net(
         "path_cm": scans.path_cm,
         "lines_sha256": scans.lines_sha256,
         "ranges": {name: list(limits) for name, limits in scans.ranges.items()},
+        "level": scans.level,
     }
     save_checkpoint(path, KIND, model.state_dict(), payload)
 
@@ -118,6 +126,7 @@ def load_filter_net(path: Path) -> LoadedNet:
         scans = ScanDescription(
             content["nu"].numpy(), tuple(content["window"]), content["path_cm"],
             content["lines_sha256"], {k: tuple(v) for k, v in content["ranges"].items()},
+            content["level"],
         )  # fmt: skip
     except (KeyError, TypeError, RuntimeError) as error:
         raise EarthSignalsError(

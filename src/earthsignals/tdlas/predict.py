@@ -25,6 +25,8 @@ from earthsignals.tdlas.dataset import (
     open_scans,
 )
 from earthsignals.tdlas.evaluate import OUTPUTS, predict_net
+from earthsignals.tdlas.ingest import ingest_for_prediction
+from earthsignals.tdlas.lines import embedded_lines
 from earthsignals.tdlas.params import TdlasParams
 
 OUT_OF_RANGE = 8
@@ -59,7 +61,7 @@ def predict_file(source: Path, model: Path, out: Path) -> dict[str, int]:
         raise EarthSignalsError(f"{out}: results are written as .csv or .h5; choose such a name")
     predict, described, stored = load_predictor(model)
     counts = dict.fromkeys(["scans", *FLAG_NAMES.values()], 0)
-    with _scans(Path(source), stored) as file:
+    with _scans(Path(source), described, stored) as file:
         described.check(file, str(source))
         with _writer(out, len(file)) as write, progress("predicting", len(file), "scans") as bar:
             for _, scans in file.batches(BATCH):
@@ -96,19 +98,16 @@ def predict_scans(
 
 
 @contextmanager
-def _scans(source: Path, stored: dict) -> Iterator[ScanFile]:
+def _scans(source: Path, described: ScanDescription, stored: dict) -> Iterator[ScanFile]:
     """Open a dataset file, or bring a foreign file into its form first."""
     if _is_dataset(source):
         with open_scans(source) as file:
             yield file
         return
-    from earthsignals.tdlas.ingest import ingest
-    from earthsignals.tdlas.lines import embedded_lines
-
     params = validate(TdlasParams, stored, source="the model's parameters", prefix="tdlas")
     with tempfile.TemporaryDirectory(prefix="scans-") as folder:
         converted = Path(folder) / "scans.h5"
-        ingest(source, params, embedded_lines(), converted)
+        ingest_for_prediction(source, params, embedded_lines(), converted, described.level)
         with open_scans(converted) as file:
             yield file
 

@@ -26,6 +26,7 @@ ORDER = 64  # of the autoregression
 SLOW_MODES = 48  # cosines whose covariance is taken from the scans as it is
 COMPONENTS = 40  # most principal components looked for
 SCANS_PER_MODE = 24
+ALIKE = 2.0
 
 
 @dataclass(frozen=True)
@@ -65,17 +66,39 @@ def _identity(like: np.ndarray, value: float) -> np.ndarray:
 def learn_covariance(residual: np.ndarray, groups: list[np.ndarray]) -> list[Covariance]:
     """Covariances of residuals (N, M) float64, one per group of rows.
 
-    Groups (index arrays) differ in their noise level, everything else is shared by all scans.
+    Groups (index arrays, in order of x) differ in their noise level. Neighbours whose levels agree
+    within ALIKE everywhere share the rest and are learned from together; where absorption is so strong
+    that they do not, patterns look different too, and each stands alone.
     """
-    scans, samples = residual.shape
     scales = [noise_level(residual[rows]) for rows in groups]
+    clusters: list[list[int]] = [[0]]
+    for k in range(1, len(groups)):
+        ratio = scales[k] / scales[clusters[-1][0]]
+        if max(ratio.max(), 1.0 / ratio.min()) < ALIKE:
+            clusters[-1].append(k)
+        else:
+            clusters.append([k])
+    found: list[Covariance] = []
+    for cluster in clusters:
+        own = [scales[k] for k in cluster]
+        rows = [groups[k] for k in cluster]
+        edges = np.cumsum([0, *map(len, rows)])
+        parts = [np.arange(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+        found += _learn(residual[np.concatenate(rows)], parts, own)
+    return found
+
+
+def _learn(
+    residual: np.ndarray, groups: list[np.ndarray], scales: list[np.ndarray]
+) -> list[Covariance]:
+    """Covariances of groups that share everything but their noise levels `scales`, each (M,)."""
+    scans, samples = residual.shape
     scaled = np.empty_like(residual)
     for rows, scale in zip(groups, scales, strict=True):
         scaled[rows] = residual[rows] / scale
     slow = max(1, min(SLOW_MODES, samples // 8, scans // SCANS_PER_MODE))
     whitening = whitening_matrix(background(scaled, slow // 2 + 1), min(ORDER, samples // 4))
 
-    # Modes are patterns of the log-trace: all groups see them at one common scale.
     common = np.sqrt(np.mean(np.square(scales), axis=0))
     whitened = (whitening @ (residual / common).T).T
     power = float(np.square(whitened).sum()) / scans

@@ -42,7 +42,8 @@ def export_onnx(net: LoadedNet, out: Path) -> None:
         "nu": net.scans.nu.tolist(), "window": list(net.scans.window), "path_cm": net.scans.path_cm,
         "lines_sha256": net.scans.lines_sha256,
         "ranges": {name: list(limits) for name, limits in net.scans.ranges.items()},
-        "level": net.scans.level, "params": net.params, "units": {"signal": "mid-scan laser power", "ppm": "CH4 mole fraction, ppm"},
+        "level": net.scans.level, "params": net.params,
+        "units": {"signal": "mid-scan laser power", "ppm": "CH4 mole fraction, ppm"},
     }  # fmt: skip
     onnx.helper.set_model_props(proto, {METADATA_KEY: json.dumps(described, sort_keys=True)})
     proto.producer_name, proto.producer_version = "earthsignals", ""

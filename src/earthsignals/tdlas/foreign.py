@@ -20,6 +20,8 @@ ROWS = 2048
 SPLIT_CODES = {
     "train": 0, "training": 0, "0": 0, "validation": 1, "val": 1, "1": 1, "test": 2, "2": 2,
 }  # fmt: skip
+COLUMNS = ("nu", "V", "t", "T", "P", "xi", "xi_ppm", "split", "group")
+WINDOW_SLACK = 2e-4  # cm-1
 LABELS = ("temperature_k", "pressure_atm", "mole_fraction_ppm", "split", "group")
 SPECTRUM_NAME = re.compile(r"^\d+-\d+_\d+-\d+-\d+(-\d+)?\.csv$")
 
@@ -69,13 +71,15 @@ def _read_hdf5(path: Path, params: TdlasParams) -> ForeignScans:
     where = str(path)
     try:
         with h5py.File(path, "r") as file:
-            columns = {name: file[name][()] for name in file if name not in ("I_t", "signal")}
+            # Whatever else the file holds (clean absorbances, images, groups) stays unread.
+            arrays = {name: item for name, item in file.items() if isinstance(item, h5py.Dataset)}
+            columns = {name: arrays[name][()] for name in COLUMNS if name in arrays}
             attributes = dict(file.attrs)
-            name = next((n for n in ("I_t", "signal") if n in file), None)
+            name = next((n for n in ("I_t", "signal") if n in arrays), None)
             if name is None:
                 raise ScansError(f"{where}: no dataset I_t or signal (N, M) in it: {list(file)}.")
-            shape, dtype = file[name].shape, file[name].dtype
-            scale = dict(file[name].attrs)
+            shape, dtype = arrays[name].shape, arrays[name].dtype
+            scale = dict(arrays[name].attrs)
     except OSError as error:
         raise ScansError(
             f"{where} cannot be read as HDF5 ({str(error).splitlines()[0][:90]}): it is truncated or "
@@ -89,6 +93,7 @@ def _read_hdf5(path: Path, params: TdlasParams) -> ForeignScans:
             for start in range(0, shape[0], ROWS):
                 yield file[name][start : start + ROWS]
 
+    _check_window(attributes, where, params)
     n, m = shape
     nu = _axis(columns, where, m, params)
     mole_fraction = np.full(n, np.nan)
@@ -97,8 +102,11 @@ def _read_hdf5(path: Path, params: TdlasParams) -> ForeignScans:
             mole_fraction = _per_scan(columns[key], key, n, where) * factor
     split = columns.get("split")
     group = columns.get("group")
+    time = np.asarray(columns.get("t", np.arange(m)), float)
+    if time.shape != (m,):
+        raise ScansError(f"{where}: t has shape {time.shape}, expected ({m},): one time per sample.")
     return ForeignScans(
-        where=where, nu=nu, time=np.asarray(columns.get("t", np.arange(m)), float),
+        where=where, nu=nu, time=time,
         temperature_k=_required("T", columns, attributes, n, where),
         pressure_atm=_required("P", columns, attributes, n, where),
         mole_fraction=mole_fraction,
@@ -107,10 +115,39 @@ def _read_hdf5(path: Path, params: TdlasParams) -> ForeignScans:
         path_cm=float(attributes["path_cm"]) if "path_cm" in attributes else None,
         full_scale=int(scale.get("full_scale", attributes.get("full_scale", 0))),
         integer=dtype.kind in "iu",
-        largest=max((float(b.max()) for b in batches() if b.min() >= 0), default=np.inf)
-        if dtype.kind in "iu" else np.inf,
+        largest=_largest_count(batches) if dtype.kind in "iu" else np.inf,
         batches=batches,
     )  # fmt: skip
+
+
+def _largest_count(batches: Callable[[], Iterator[np.ndarray]]) -> float:
+    """The largest count of integer traces; infinite where a negative one rules out unsigned storage."""
+    largest = 0
+    for batch in batches():
+        if batch.min() < 0:
+            return np.inf
+        largest = max(largest, int(batch.max()))
+    return float(largest)
+
+
+def _check_window(attributes: dict[str, Any], where: str, params: TdlasParams) -> None:
+    """A file that names its window [cm-1] must name the declared one."""
+    if "window" not in attributes:
+        return
+    declared = (params.lines.window_low, params.lines.window_high)
+    try:
+        low, high = (float(v) for v in np.ravel(attributes["window"]))
+    except ValueError:
+        raise ScansError(
+            f"{where}: the attribute window is {attributes['window']}, expected two wavenumbers in cm-1; "
+            "correct it or leave it out."
+        ) from None
+    if max(abs(low - declared[0]), abs(high - declared[1])) > WINDOW_SLACK:
+        raise ScansError(
+            f"{where}: the scans' window is {low:g} .. {high:g} cm-1, the declared one "
+            f"{declared[0]:g} .. {declared[1]:g}; set tdlas.lines.window_low and window_high to the "
+            "scans' own."
+        )
 
 
 def _axis(columns: dict[str, Any], where: str, samples: int, params: TdlasParams) -> np.ndarray:
@@ -259,7 +296,7 @@ def _read_spectra(folder: Path) -> ForeignScans:
     comments = [_head(path)[0] for path in paths]
     first = _spectrum(paths[0])
     try:
-        labels = [[float(c[k]) for c in comments] for k in ("temperature_k", "pressure_atm", "mole_fraction_ppm")]
+        labels = [[float(c[name]) for c in comments] for name in LABELS[:3]]
         lengths = {float(c["path_cm"]) for c in comments}
     except KeyError as error:
         raise ScansError(f"{where}: a spectrum lacks the comment {error}; write them with `dump`.") from None

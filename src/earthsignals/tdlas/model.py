@@ -58,7 +58,7 @@ class FilterNet(nn.Module):
     def stabilised(self, signal: Tensor, t: Tensor, p: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(start, estimate, ln standard error) of u, each (B,), from signals (B, M)."""
         work = torch.float32 if signal.device.type == "mps" else torch.float64
-        y = torch.log(torch.clamp(signal, min=FLOOR)).to(work) - self.mean_log.to(work)
+        y = torch.log(torch.clamp(signal.to(work), min=FLOOR)) - self.mean_log.to(work)
         scores = y @ self.filters.to(work).T / self.score_scale.to(work)
         scores = torch.cat([torch.ones_like(scores[:, :1]), scores], dim=1)
         gas = [(v.to(work) - self.state_centre[i]) / self.state_half[i] for i, v in enumerate((t, p))]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from earthsignals.settings import Settings
@@ -134,12 +135,16 @@ def train(
     A killed training resumes exactly when called again with the same arguments.
     """
     options = params.train
+    # On one thread throughout: the network is so small that a second one mostly waits, and sums then do
+    # not depend on the number of cores.
+    settings = settings.model_copy(update={"threads": 1})
     training, validation = read_labelled(file, "train"), read_labelled(file, "validation")
-    if options.initial_checkpoint:
-        model = _fine_tuned(Path(options.initial_checkpoint), file, training, validation, options)
-    else:
-        bank = make_filters(file, lines, params, training)
-        model = initial_model(training, validation, bank, options)
+    with threadpool_limits(1):
+        if options.initial_checkpoint:
+            model = _fine_tuned(Path(options.initial_checkpoint), file, training, validation, options)
+        else:
+            bank = make_filters(file, lines, params, training)
+            model = initial_model(training, validation, bank, options)
     u = [model.to_u(torch.from_numpy(s.conditions.mole_fraction / PPM)).numpy()
          for s in (training, validation)]  # fmt: skip
     result = fit(

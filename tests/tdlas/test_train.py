@@ -53,8 +53,9 @@ def test_filters_of_physics_and_of_data_see_the_same_directions(small: Small) ->
         model = forward_model(simulator_for(file, small.lines, small.params))
     physics = physics_filters(model, bound_table(model).stabiliser, 8)
     data = data_filters(training.log_trace(slice(None)), training.conditions, 24)
-    assert np.allclose(data.filters @ data.filters.T, np.eye(len(data.filters)), atol=1e-8)
-    inside = np.linalg.norm(data.filters @ physics.filters[0])
+    space, _ = np.linalg.qr(data.filters.T)  # the filters themselves are scaled to unit noise
+    assert np.linalg.matrix_rank(data.filters) == len(data.filters) <= 24
+    inside = np.linalg.norm(space.T @ physics.filters[0])
     assert inside > 0.9
     assert data.stabiliser.unit_ppm == pytest.approx(
         bound_table(model).stabiliser.unit_ppm, rel=0.35

@@ -25,8 +25,8 @@ from earthsignals.compute.seeds import philox
 ORDER = 64  # of the autoregression
 SLOW_MODES = 48  # cosines whose covariance is taken from the scans as it is
 COMPONENTS = 40  # most principal components looked for
-SCANS_PER_MODE = 24
-ALIKE = 2.0
+SCANS_PER_MODE = 24  # fewer scans would make the modes' covariance itself noisy
+ALIKE = 2.0  # largest ratio of noise levels that are learned from together
 
 
 @dataclass(frozen=True)

@@ -271,21 +271,30 @@ def _fine_tuned(
         prior=model.polish.numpy(),
     )  # fmt: skip
     model.polish.copy_(torch.from_numpy(table.coefficients))
+    # The new scans may be noisier: start the stated error at what the new table leaves.
+    u = model.to_u(torch.from_numpy(validation.conditions.mole_fraction / PPM)).numpy()
+    deviations = _deviations(model, ScanBatches(validation, u))
+    with torch.no_grad():
+        model.log_error.bias += float(np.log(np.sqrt(np.mean(deviations**2))))
     return model.train()
 
 
-@torch.no_grad()
 def calibrate(model: FilterNet, validation: ScanBatches) -> None:
     """Scale the 68 % and 95 % intervals so that they cover so much of the validation scans."""
+    found = np.quantile(_deviations(model, validation), [0.682689492, 0.95])
+    # The quantiles are those of a normal law, Z68 and Z95, where the stated error is right.
+    model.interval.copy_(torch.from_numpy(np.clip(found, [0.2 * Z68, 0.2 * Z95], None)))
+
+
+@torch.no_grad()
+def _deviations(model: FilterNet, scans: ScanBatches) -> np.ndarray:
+    """|error| of u over the stated standard error, (N,)."""
     deviations = []
-    for start in range(0, len(validation), 4096):
-        rows = np.arange(start, min(start + 4096, len(validation)))
-        signal, t, p, u = validation.batch(rows, 0)
+    for start in range(0, len(scans), 4096):
+        signal, t, p, u = scans.batch(np.arange(start, min(start + 4096, len(scans))), 0)
         _, estimate, log_error = model.stabilised(signal, t, p)
         deviations.append(((estimate - u).abs() * torch.exp(-log_error)).numpy())
-    found = np.quantile(np.concatenate(deviations), [0.682689492, 0.95])
-    # A factor of one comes out for a normal error of the predicted size.
-    model.interval.copy_(torch.from_numpy(np.clip(found, [0.2 * Z68, 0.2 * Z95], None)))
+    return np.concatenate(deviations)
 
 
 def _training_metrics(

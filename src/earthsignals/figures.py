@@ -12,7 +12,8 @@ Importing this module does not import matplotlib.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ from earthsignals.storage import EarthSignalsError, atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from earthsignals.tracking import Run
 
 # Okabe & Ito (2008), "Color Universal Design": told apart by readers of all colour visions. Yellow
 # is left out (too pale on white), black comes first.
@@ -162,3 +165,10 @@ def training_curves(history: Sequence[Mapping[str, float]], *, loss_label: str =
     for axes in (left, right):
         axes.xaxis.get_major_locator().set_params(integer=True)
     return figure
+
+
+def attach(run: Run, name: str, draw: Callable[[], Figure]) -> None:
+    """Draw a figure in the house style and store it with an MLflow run as `figures/<name>.png`."""
+    with tempfile.TemporaryDirectory(prefix="figure-") as folder, style():
+        png, _ = save(draw(), Path(folder) / name)
+        run.log_figure(png)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from earthsignals import tracking
 from earthsignals.compute.device import deterministic
+from earthsignals.figures import attach
 from earthsignals.params import load_section
 from earthsignals.settings import load_settings
 from earthsignals.stage import run_stage
@@ -11,6 +12,7 @@ from earthsignals.storage import md5_file, read_json, write_json
 from earthsignals.tdlas.checkpoint import load_filter_net
 from earthsignals.tdlas.dataset import open_scans
 from earthsignals.tdlas.evaluate import evaluate, save_arrays
+from earthsignals.tdlas.figures import error_vs_bound
 from earthsignals.tdlas.lines import read_lines
 from earthsignals.tdlas.params import TdlasParams
 from earthsignals.tdlas.rivals import load_rivals
@@ -41,6 +43,7 @@ def main() -> None:
         run.log_metrics({k: v for k, v in found.metrics.items() if k not in texts})
         run.log_artifact(REPORTS / "metrics.json")
         run.log_artifact(REPORTS / "errors.csv")
+        attach(run, "error_vs_bound", lambda: error_vs_bound(found.arrays))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from earthsignals import tracking
 from earthsignals.compute.device import deterministic
+from earthsignals.figures import attach, training_curves
 from earthsignals.params import load_section
 from earthsignals.settings import load_settings
 from earthsignals.stage import run_stage
@@ -30,6 +31,7 @@ def main() -> None:
             resume_root=Path(".resume/tdlas-train"), run=run,
         )  # fmt: skip
         write_json(Path("reports/tdlas/training.json"), history)
+        attach(run, "training", lambda: training_curves(history))
 
 
 if __name__ == "__main__":

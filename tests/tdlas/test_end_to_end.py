@@ -120,6 +120,8 @@ def test_mlflow_runs_carry_curves_and_lineage(clone: Path) -> None:
     # 1.99 USD an hour: the cost is that times the wall time that the run says it took.
     wall, cost = float(train["tags"]["wall_seconds"]), float(train["tags"]["cost_usd"])
     assert cost == pytest.approx(wall / 3600 * 1.99, rel=0.02, abs=1e-4)
+    drawn = {p.name for p in (clone / "mlruns").rglob("figures/*.png")}
+    assert {"training.png", "error_vs_bound.png"} <= drawn
     head = run(clone, "git", "rev-parse", "HEAD").stdout.strip()
     assert train["tags"]["git_commit"] == head
     assert train["tags"]["git_dirty"].lower() == "true"  # the scale was written into params.yaml
@@ -141,6 +143,22 @@ def test_an_experiment_overrides_one_parameter(clone: Path) -> None:
     )  # fmt: skip
     ran = [line for line in finished.stdout.splitlines() if "Running stage" in line]
     assert len(ran) == 1 and "tdlas-train" in ran[0]
+
+
+def test_the_full_line_list_is_one_parameter_away(clone: Path, real_data: Path) -> None:
+    """Another list makes another dataset, with that list's hash inside."""
+    full = real_data / "tdlas" / "CH4_4383_4386.data"
+    run(
+        clone, "dvc", "exp", "run", "--temp", "-S", f"tdlas.lines.source={full}", "-S",
+        "tdlas.dataset.scans=256", "-n", "full-list", "tdlas-dataset",
+    )  # fmt: skip
+    locked = YAML(typ="safe").load(run(clone, "git", "show", "full-list:dvc.lock").stdout)["stages"]
+    md5 = {o["path"]: o["md5"] for o in locked["tdlas-lines"]["outs"]}["data/tdlas/lines.json"]
+    facts = json.loads((clone / ".dvc/cache/files/md5" / md5[:2] / md5[2:]).read_text())
+    assert facts["lines"] == 406 and facts["edition"] == "CH4_4383_4386.data"
+    ours = {o["path"]: o["md5"] for o in lock(clone)["tdlas-dataset"]["outs"]}
+    theirs = {o["path"]: o["md5"] for o in locked["tdlas-dataset"]["outs"]}
+    assert ours != theirs
 
 
 def test_impossible_values_stop_a_stage_with_the_full_path(clone: Path) -> None:

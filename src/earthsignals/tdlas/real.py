@@ -87,7 +87,7 @@ def _on_lines(
     counts = simulator.measure(indices, conditions, simulator.draw_nuisances(indices))
     signal = counts.astype(np.float32) * np.float32(simulator.lsb)
     bound = bound_table(forward_model(simulator)).ppm(conditions)
-    found = _judge(net, signal, conditions, bound)
+    found = _judge(net, signal, conditions, bound, params)
     nu = np.linspace(low, high, 3001)
     gas = Gas(296.0, 1.0, 1e-3)
     full = absorption_coefficient(nu, lines, gas, params.gas)
@@ -112,16 +112,18 @@ def _on_scans(
     if not good.any():
         raise EarthSignalsError(f"{source}: no usable scan has a known mole fraction (xi) to judge by")
     outputs = predict_net(net, scans.signal[good], scans.conditions[good])
-    found = _judge(net, scans.signal[good], scans.conditions[good], outputs["error_ppm"])
+    found = _judge(net, scans.signal[good], scans.conditions[good], outputs["error_ppm"], params)
     return found | {"skipped_scans": int((~good).sum()), "unit": "predicted standard error"}
 
 
 def _judge(
-    net: LoadedNet, signal: np.ndarray, conditions: Conditions, bound: np.ndarray
+    net: LoadedNet, signal: np.ndarray, conditions: Conditions, bound: np.ndarray, params: TdlasParams
 ) -> dict[str, Any]:
+    """Scores per decade of the declared range; `bound` (B,) is the unit of RMSE and bias [ppm]."""
+    declared = params.gas.mole_fraction_ppm
     truth = conditions.mole_fraction / PPM
     outputs = predict_net(net, signal, conditions)
-    masks = scores.by_decade(truth, scores.decades(float(truth.min()), float(truth.max())))
+    masks = scores.by_decade(truth, scores.decades(declared.low, declared.high))
     per_decade = {
         name: scores.errors(outputs["ppm"][m], truth[m], bound[m])
         for name, m in masks.items()

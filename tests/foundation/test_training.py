@@ -46,10 +46,11 @@ def test_least_squares_is_found(tmp_path):
     x = torch.randn(256, 3, generator=generator)
     weights = torch.tensor([[1.0, -2.0, 0.5]])
     y = x @ weights.T + 0.25
+    torch.manual_seed(0)  # the start decides how near 60 epochs come
     model = torch.nn.Linear(3, 1)
     result = job.fit(
         model, job.squared_error, (x, y), (x, y),
-        options(epochs=40, batch_size=32, learning_rate=0.05, weight_decay=0.0),
+        options(epochs=60, batch_size=32, learning_rate=0.05, weight_decay=0.0),
         job.settings(), resume_root=tmp_path, key="linear",
     )
     assert torch.allclose(model.weight, weights, atol=1e-3)

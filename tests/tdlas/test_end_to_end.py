@@ -56,7 +56,9 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copy2(ROOT / name, folder / name)
     for command in (
         ["git", "init", "-q"], ["git", "add", "-A"],
-        ["git", "-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-qm", "start"],
+        # An identity of the clone's own: `dvc exp run` commits, and a fresh machine has none.
+        ["git", "config", "user.name", "t"], ["git", "config", "user.email", "t@localhost"],
+        ["git", "commit", "-qm", "start"],
         ["earthsignals", "scale", "smoke"], ["dvc", "repro"],
     ):  # fmt: skip
         run(folder, *command)

@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from earthsignals.compute.mapping import progress
+from earthsignals.results import MissingData
 from earthsignals.storage import EarthSignalsError, atomic_path
 
 if TYPE_CHECKING:
@@ -165,6 +167,23 @@ def training_curves(history: Sequence[Mapping[str, float]], *, loss_label: str =
     for axes in (left, right):
         axes.xaxis.get_major_locator().set_params(integer=True)
     return figure
+
+
+def draw_each(draw: Mapping[str, Callable[[], Figure]], out: Path) -> dict[str, str]:
+    """Draw every figure in the house style as `out/<name>.png` and `.pdf`.
+
+    Returns the figures left out because a drawing raised `results.MissingData`, each with the reason.
+    """
+    skipped = {}
+    with progress("figures", len(draw), "figures") as bar:
+        for name, drawing in draw.items():
+            with style():
+                try:
+                    save(drawing(), out / name)
+                except MissingData as reason:
+                    skipped[name] = str(reason)
+            bar.advance()
+    return skipped
 
 
 def attach(run: Run, name: str, draw: Callable[[], Figure]) -> None:

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from earthsignals.storage import EarthSignalsError, atomic_path
 
@@ -37,6 +37,24 @@ class Section(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, strict=True, validate_default=True, allow_inf_nan=False
     )
+
+
+class Range(Section):
+    """A closed interval [low, high] that a simulated condition is drawn from."""
+
+    low: float
+    high: float
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Range:
+        if not self.low < self.high:
+            raise ValueError(f"low ({self.low}) must be less than high ({self.high})")
+        return self
+
+    @property
+    def middle(self) -> float:
+        """Arithmetic centre of the interval."""
+        return 0.5 * (self.low + self.high)
 
 
 SectionT = TypeVar("SectionT", bound=BaseModel)

@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-from earthsignals.tdlas.ingest import ingest
-
 from earthsignals.params import load_section
 from earthsignals.settings import load_settings
 from earthsignals.stage import run_stage
 from earthsignals.tdlas.dataset import generate
+from earthsignals.tdlas.ingest import ingest
 from earthsignals.tdlas.lines import read_lines
 from earthsignals.tdlas.params import TdlasParams
 

@@ -6,17 +6,18 @@ from earthsignals import tracking
 from earthsignals.compute.device import deterministic
 from earthsignals.figures import attach
 from earthsignals.params import load_section
+from earthsignals.results import save_arrays, write_rows
 from earthsignals.settings import load_settings
 from earthsignals.stage import run_stage
 from earthsignals.storage import md5_file, read_json, write_json
 from earthsignals.tdlas.checkpoint import load_filter_net
 from earthsignals.tdlas.dataset import open_scans
-from earthsignals.tdlas.evaluate import evaluate, save_arrays
+from earthsignals.tdlas.evaluate import evaluate
 from earthsignals.tdlas.figures import error_vs_bound
 from earthsignals.tdlas.lines import read_lines
 from earthsignals.tdlas.params import TdlasParams
 from earthsignals.tdlas.rivals import load_rivals
-from earthsignals.tdlas.tables import error_rows, write_rows
+from earthsignals.tdlas.tables import COLUMNS, error_rows
 
 DATA, REPORTS = Path("data/tdlas"), Path("reports/tdlas")
 
@@ -36,7 +37,7 @@ def main() -> None:
         difference = read_json(DATA / "export.json")["onnx_max_rel_diff"]
         found = evaluate(file, lines, load_rivals(net, DATA / "baselines"), params, difference)
         write_json(REPORTS / "metrics.json", found.metrics)
-        write_rows(REPORTS / "errors.csv", error_rows(found.metrics))
+        write_rows(REPORTS / "errors.csv", error_rows(found.metrics), COLUMNS)
         save_arrays(DATA / "evaluation.h5", found.arrays)
         texts = {k: v for k, v in found.metrics.items() if isinstance(v, str)}
         run.set_tags(texts)

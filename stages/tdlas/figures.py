@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from earthsignals.params import load_section
+from earthsignals.results import read_arrays
 from earthsignals.stage import run_stage
 from earthsignals.storage import atomic_directory, read_json
 from earthsignals.tdlas.dataset import open_scans
-from earthsignals.tdlas.figures import draw_all, read_arrays
+from earthsignals.tdlas.figures import draw_all
 from earthsignals.tdlas.lines import read_lines
 from earthsignals.tdlas.params import TdlasParams
 

@@ -40,8 +40,11 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "scales.yaml").write_text(SCALES)
     (tmp_path / "reports").mkdir()
     (tmp_path / "reports" / "expected.yaml").write_text(EXPECTED)
-    git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@example.org"]
+    git = ["git", "-C", str(tmp_path)]
     subprocess.run([*git, "init", "-q"], check=True)
+    # An identity of the project's own: a fresh machine has none.
+    subprocess.run([*git, "config", "user.name", "a"], check=True)
+    subprocess.run([*git, "config", "user.email", "a@example.org"], check=True)
     subprocess.run([*git, "add", "-A"], check=True)
     subprocess.run([*git, "commit", "-q", "-m", "start"], check=True)
     (tmp_path / "docs").mkdir()
@@ -181,7 +184,7 @@ def test_doctor_finds_a_fresh_project_ready(project: Path) -> None:
     assert code == 0, [each for each in found.values() if each["status"] == "bad"]
     assert "forward and backward" in found["device"]["detail"]
     assert "sha256" in found["line list"]["detail"]
-    for name in ("line data", "dataset", "dvc remote", "mlflow store"):  # not yet, and that is fine
+    for name in ("tdlas data", "plume data", "dvc remote", "mlflow store"):  # not yet, and that is fine
         assert found[name]["status"] == "optional" and found[name]["remedy"]
     code, out, _ = call("doctor")
     assert code == 0 and "✓ python" in out and "· dvc remote" in out and "→ dvc remote add" in out
@@ -207,11 +210,11 @@ def test_doctor_names_what_is_wrong_and_the_remedy(
     assert "no-such-thing missing" in found["packages"]["detail"]
     assert found["packages"]["remedy"] == "make setup"
     assert "`cuda:99` was asked for" in found["device"]["detail"]
-    assert found["dataset"]["detail"] == "not what dvc.lock says: data/dataset.h5"
+    assert found["tdlas data"]["detail"] == "not what dvc.lock says: data/dataset.h5"
     assert "../../nowhere does not exist" in found["dvc remote"]["detail"]
     assert "does not answer" in found["mlflow store"]["detail"]
     assert {name for name, each in found.items() if each["status"] == "bad"} == {
-        "packages", "device", "dataset", "dvc remote", "mlflow store"
+        "packages", "device", "tdlas data", "dvc remote", "mlflow store"
     }
     code, out, _ = call("doctor")
     assert code == 1 and "✗ packages" in out and "→ make setup" in out
@@ -235,12 +238,23 @@ def test_doctor_knows_a_project_that_has_run(
         database.commit()
     code, found = findings()
     assert code == 0
-    for name in ("dataset", "dvc remote", "mlflow store"):
+    for name in ("tdlas data", "dvc remote", "mlflow store"):
         assert found[name]["status"] == "ok"
     assert "1 runs" in found["mlflow store"]["detail"]
     assert found["git"]["status"] == "optional" and "differ" in found["git"]["detail"]
     dataset.unlink()
-    assert "dvc pull tdlas-dataset" in findings()[1]["dataset"]["remedy"]
+    assert "dvc pull" in findings()[1]["tdlas data"]["remedy"]
+
+
+def test_doctor_says_that_git_does_not_know_its_user(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subprocess.run(["git", "-C", str(project), "config", "--unset", "user.email"], check=True)
+    monkeypatch.setenv("HOME", str(project))  # where no .gitconfig is
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(project))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    found = findings()[1]["git"]
+    assert found["status"] == "optional" and "user.email" in found["remedy"]
 
 
 def test_doctor_survives_its_own_symptoms(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

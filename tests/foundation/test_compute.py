@@ -163,7 +163,9 @@ def test_workers_do_not_outlive_a_killed_parent(tmp_path: Path) -> None:
     )
     with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
-        pids = {int(parent.stdout.readline()) for _ in range(6)}
+        pids: set[int] = set()
+        while len(pids) < 2:  # how the items fall to the two workers is the pool's affair
+            pids.add(int(parent.stdout.readline()))
         parent.kill()
     deadline = time.monotonic() + 10
     while any(_runs(pid) for pid in pids) and time.monotonic() < deadline:

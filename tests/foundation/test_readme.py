@@ -10,13 +10,17 @@ import pytest
 from typer.testing import CliRunner
 
 from earthsignals.cli.main import app
-from earthsignals.cli.readme import SECTIONS, changed_sections, render
+from earthsignals.cli.readme import changed_sections, render
+from earthsignals.cli.sections import SECTIONS
 from earthsignals.storage import EarthSignalsError
 
 ROOT = Path(__file__).resolve().parents[2]
 METRICS = "reports/tdlas/metrics.json"
 GENERATE = "reports/benchmarks/tdlas_generate.json"
 PREDICT = "reports/benchmarks/tdlas_predict.json"
+PLUME = "reports/plume/metrics.json"
+DENSE = "reports/benchmarks/plume_dense.json"
+REAL = "reports/plume/real.json"
 
 
 def score(ratio: float) -> dict[str, float]:
@@ -53,6 +57,48 @@ def sources() -> dict[str, dict]:
             "speedup_vs_least_squares": 812.0, "latency_ms": {"least squares": 21.5, "network": 0.0265},
             "machine": {"cpu": "AMD EPYC", "cores": "2"},
         },
+        PLUME: plume_metrics(),
+        DENSE: {
+            "max_abs_dp": 9e-7, "max_abs_dlogit": 5e-6, "peak_gb": 0.49, "speedup_w64": 515.2,
+            "speedup_w256": 2955.0, "seconds_w64": 2.31, "seconds_w256": 7.8,
+            "machine": {"cpu": "AMD EPYC", "cores": "2"},
+            "table": [
+                {"model": "plumenet-64", "mode": "dense", "device": "-1", "batch": None, "seconds": 2.31,
+                 "measured_lines": 2801, "peak_gb": 0.36},
+                {"model": "googlenet-256", "mode": "sliding", "device": "-1", "batch": 32,
+                 "seconds": 64800.0, "measured_lines": 1, "peak_gb": 1.2},
+            ],
+        },
+        REAL: {
+            "chips": ["a", "b"], "chips_with_plume": 1,
+            "oracle_threshold": {"f1": 0.62, "threshold_ppm_m": 1900.0},
+            "pixels": {
+                "model": {"f1": 0.09, "auprc": 0.9, "recall": 1.0, "precision": 0.05},
+                "zscore": {"f1": 0.11, "auprc": 0.89},
+            },
+        },
+    }  # fmt: skip
+
+
+def plume_metrics() -> dict:
+    def around(**values: float) -> dict[str, float]:
+        ends = {"": 0.0, "_low": -0.1, "_high": 0.1}
+        return {name + end: value + d for name, value in values.items() for end, d in ends.items()}
+
+    tiles = around(f1=0.885, auprc=0.95, precision=0.93, recall=0.84, false_positive_rate_neg=0.15)
+    rate = {"kg_h_50": 112.4, "wind_m_s": 4.0}
+    return {
+        "tiles": {
+            "methods": {"model": tiles, "a-new-peer": tiles},
+            "test": {"tiles": 2560, "pos": 760, "neg": 600, "bg": 1200, "flightlines": 15},
+        },
+        "pixels": {"model": around(iou=0.6, f1=0.75), "zscore": around(iou=0.45, f1=0.6)},
+        "plumes": {"model": around(detected_share=0.83, false_alarms_per_km2=0.2) | {"rates": [rate]}},
+        "rates": {
+            "plumes": 42, "wind_error": 0.25, "median_absolute_error": 0.236,
+            "without_rate": {"merged_with_another": 26},
+        },
+        **around(rate_bias=0.07, rate_coverage_68=0.7, rate_coverage_95=0.9),
     }  # fmt: skip
 
 
@@ -94,15 +140,42 @@ def test_sections_state_the_numbers_with_intervals_and_machine() -> None:
     assert "| P wrong by 1 % | 7.5 | 8.0 | 9.5 |" in text
     assert "1.7 minutes (9,778 scans/s" in text and "1,947 times" in text and "1.7e-06" in text
     assert "812 times" in text and "| least squares | 21.5 |" in text
-    assert text.count("Measured on: AMD EPYC, 2 cores.") == 2
+    assert text.count("Measured on: AMD EPYC, 2 cores.") == 3
     assert render(text, sources().get)[0] == text  # nothing moves the second time
+
+
+def test_plume_sections_state_the_numbers() -> None:
+    text, _ = render(blank(), sources().get)
+    assert "| **network** | 0.89 (0.79–0.98) | 0.95 (0.85–1.05) |" in text or "0.88 (0.79–0.98)" in text
+    assert "| a-new-peer |" in text  # a method without a label keeps its name
+    assert "112 kg/h at 4 m/s" in text and "| – | – | – |" in text  # the z-score was not judged by plume
+    assert "median bias +7 % (-3 to +17)" in text and "70 % (60 %–80 %)" in text
+    assert "| window 64 | 515 × | 2.3 s |" in text and "9e-07 in probability" in text
+    assert "| plumenet-64 | dense | CPU | – | 2.3 s | 0.36 |" in text
+    assert "| googlenet-256 | sliding | CPU | 32 | 18.0 h * | 1.20 |" in text
+    assert "2 real AVIRIS-NG chips, 1 with" in text and "network 0.09 (average precision 0.90)" in text
+    assert "holds 100 % of the labelled pixels, and they are 5 % of the outline" in text
+    assert "chosen by the label itself, scores 0.62" in text
+
+
+def test_plume_sections_without_rates_or_table() -> None:
+    """Tiles from a manifest have no flightlines; --quick measures no table."""
+    few = sources()
+    few[PLUME] = {"tiles": few[PLUME]["tiles"], "rate_bias": None}
+    few[DENSE].pop("table")
+    text, _ = render(blank(), few.get)
+    assert "Emission rates" not in text and "pixel IoU" not in text
+    assert "measured no table" in text
 
 
 def test_sections_without_a_source_stay_and_are_named() -> None:
     before, _ = render(blank(), sources().get)
     after, absent = render(before, {GENERATE: sources()[GENERATE]}.get)
     assert after == before
-    assert absent == {"tdlas:results": METRICS, "tdlas:limits": METRICS, "tdlas:predict": PREDICT}
+    assert absent == {
+        "tdlas:results": METRICS, "tdlas:limits": METRICS, "tdlas:predict": PREDICT, "plume:results": PLUME,
+        "plume:real": REAL, "plume:dense": DENSE, "plume:modes": DENSE,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

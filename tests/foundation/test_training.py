@@ -79,11 +79,23 @@ def test_repeats_itself_and_every_option_matters(tmp_path, unbroken):
     changes = {
         "epochs": 2, "batch_size": 10, "learning_rate": 2e-3, "weight_decay": 0.5,
         "optimizer": "adam", "schedule": "cosine", "warmup_fraction": 0.5, "gradient_clip": 0.01,
-        "seed": 4,
+        "seed": 4, "sam_rho": 0.05, "ema_decay": 0.9,
     }
     for name, value in changes.items():
         model, _ = job.train(tmp_path / name, options=options(**{name: value}))
         assert not same(model.state_dict(), reference), name
+    models = [
+        job.train(tmp_path / f"{m}", options=options(optimizer="sgd", momentum=m))[0] for m in (0, 0.9)
+    ]
+    assert not same(models[0].state_dict(), models[1].state_dict())
+
+
+def test_later_options_leave_no_trace_at_their_defaults():
+    """Checkpoints hold the options they were trained with: old ones must come out with the same bytes."""
+    later = {"momentum": 0.5, "sam_rho": 0.05, "ema_decay": 0.99}
+    assert not later.keys() & options().model_dump(mode="json").keys()
+    assert later.items() <= options(**later).model_dump(mode="json").items()
+    assert TrainingOptions(**options(**later).model_dump()) == options(**later)
 
 
 def test_early_stopping_waits_for_patience(tmp_path):
@@ -122,6 +134,124 @@ def test_a_loss_that_is_not_finite_is_a_sentence(tmp_path):
     assert not list(tmp_path.glob("job/*.pt"))  # no resume point holds ruined weights
 
 
+# --- SGD, sharpness-aware minimisation, averaged weights
+
+
+RATE, RHO, CLIP = 0.05, 0.3, 0.4
+BY_HAND = dict(
+    epochs=1, optimizer="sgd", momentum=0.0, weight_decay=0.0, schedule="constant", warmup_fraction=0.0,
+    learning_rate=RATE,
+)
+
+
+def gradient(model, batch) -> list[torch.Tensor]:
+    parameters = list(model.parameters())
+    return list(torch.autograd.grad(job.squared_error(model, batch)["loss"], parameters))
+
+
+def norm_of(tensors) -> torch.Tensor:
+    return torch.sqrt(sum(t.double().square().sum() for t in tensors)).float()
+
+
+def training_batches(chosen: TrainingOptions):
+    plan = BatchPlan(100, chosen.batch_size, shuffle=True, seed=chosen.seed)
+    return list(Batches(job.data()[0], plan))
+
+
+def test_sgd_with_momentum_follows_its_formula(tmp_path):
+    """v <- m v + g, w <- w - lr v (Sutskever et al. 2013, without Nesterov), over six steps."""
+    chosen = options(**BY_HAND | {"momentum": 0.5})
+    trained, _ = job.train(tmp_path, options=chosen, model=job.plain_network())
+    model = job.plain_network()
+    velocity = [torch.zeros_like(p) for p in model.parameters()]
+    for batch in training_batches(chosen):
+        for p, v, g in zip(model.parameters(), velocity, gradient(model, batch), strict=True):
+            v.mul_(0.5).add_(g)
+            p.data.sub_(RATE * v)
+    for name, value in model.state_dict().items():
+        assert torch.allclose(trained.state_dict()[name], value, rtol=1e-5, atol=1e-6), name
+
+
+@pytest.mark.parametrize("clip", [0.0, CLIP])
+def test_sam_takes_the_gradient_uphill(tmp_path, clip):
+    """Two steps by hand: up by rho along the unit gradient, down by the gradient found there."""
+    chosen = options(**BY_HAND, sam_rho=RHO, gradient_clip=clip)
+    trained, _ = job.train(tmp_path, options=chosen, model=job.plain_network())
+    model, plain = job.plain_network(), job.plain_network()
+    for batch in training_batches(chosen):
+        kept = [p.detach().clone() for p in model.parameters()]
+        ascent = gradient(model, batch)
+        for p, g in zip(model.parameters(), ascent, strict=True):
+            p.data.add_(RHO * g / norm_of(ascent))
+        descent = gradient(model, batch)
+        shrink = min(1.0, clip / norm_of(descent)) if clip else 1.0
+        for p, old, g in zip(model.parameters(), kept, descent, strict=True):
+            p.data.copy_(old - RATE * shrink * g)
+        for p, g in zip(plain.parameters(), gradient(plain, batch), strict=True):
+            p.data.sub_(RATE * g)
+    for name, value in model.state_dict().items():
+        assert torch.allclose(trained.state_dict()[name], value, rtol=1e-4, atol=1e-5), name
+    # The test could not fail if rho were too small to matter.
+    climbed, level = model.state_dict()["0.weight"], plain.state_dict()["0.weight"]
+    assert (climbed - level).abs().max() > 0.01
+
+
+def test_sam_counts_a_batch_once_and_draws_its_dropout_once(tmp_path):
+    """The uphill pass sees the same dropout, and neither it nor its statistics leave a trace."""
+    outputs = []
+
+    def noted(model, batch):
+        if model.training:
+            outputs.append((model[3](torch.ones(4, 32)) > 0, model[1].num_batches_tracked.item()))
+        return job.squared_error(model, batch)
+
+    model, _ = job.train(tmp_path, noted, options(epochs=1, sam_rho=0.05))
+    assert len(outputs) == 12  # six steps of two passes
+    first, second = outputs[::2], outputs[1::2]
+    assert all(torch.equal(a[0], b[0]) for a, b in zip(first, second, strict=True))
+    assert not torch.equal(first[0][0], first[1][0])
+    assert [count for _, count in first] == list(range(6))  # batches counted before a step
+    assert [count for _, count in second] == list(range(1, 7))
+    assert model[1].num_batches_tracked == 6
+
+
+def test_sam_stays_where_there_is_no_slope(tmp_path):
+    model = job.plain_network()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+
+    def flat(model, batch):
+        return sum(p.sum() for p in model.parameters()) * 0.0
+
+    job.train(tmp_path, flat, options(**BY_HAND, sam_rho=RHO), model)
+    assert same(model.state_dict(), before)  # a division by the norm 0 would give NaN
+
+
+def test_the_average_is_its_closed_form_and_is_what_is_judged(tmp_path):
+    """sum d^(t-i) (1-d) w_i / (1 - d^t) of the weights after each of 12 steps, buffers included."""
+    decay, steps = 0.8, 12
+    seen: dict[bool, list[dict[str, torch.Tensor]]] = {True: [], False: []}
+
+    def noted(model, batch):
+        weights = {name: value.clone() for name, value in model.state_dict().items()}
+        seen[model.training].append(weights)
+        return job.squared_error(model, batch)
+
+    averaged, result = job.train(tmp_path / "a", noted, options(ema_decay=decay))
+    # Six steps and three batches of validation an epoch. What the loss sees at the start of a step are the
+    # weights after the one before.
+    judged = seen[False][::3]
+    for name in ("0.weight", "0.bias", "1.running_var", "4.weight"):
+        expected = sum(
+            decay ** (steps - i) * (1 - decay) * seen[True][i][name].double() for i in range(1, steps + 1)
+        ) / (1 - decay**steps)
+        assert torch.allclose(judged[1][name].double(), expected, rtol=1e-5, atol=1e-7), name
+    assert judged[1]["1.num_batches_tracked"] == steps
+    assert same(judged[result.best_epoch], averaged.state_dict())
+    # Averaging watches the training, it does not steer it.
+    _, plain = job.train(tmp_path / "b")
+    assert [row["train_loss"] for row in plain.history] == [row["train_loss"] for row in result.history]
+
+
 # --- schedules
 
 
@@ -156,7 +286,10 @@ def test_one_cycle_agrees_with_torch():
     assert ours[-1] == pytest.approx(theirs[-1])
 
 
-@pytest.mark.parametrize("key, value", [("epochs", 0), ("optimizer", "sgd"), ("seed", -1)])
+@pytest.mark.parametrize(
+    "key, value",
+    [("epochs", 0), ("optimizer", "lamb"), ("seed", -1), ("ema_decay", 1.0), ("sam_rho", -0.1)],
+)
 def test_impossible_options_are_refused(key, value):
     with pytest.raises(ValidationError, match=key):
         options(**{key: value})
@@ -241,8 +374,8 @@ def test_unusable_data_is_refused(tmp_path, data, told):
 # --- resume
 
 
-def killed(root: Path, moment: str) -> None:
-    command = [sys.executable, job.__file__, str(root), moment]
+def killed(root: Path, moment: str, *choices: str) -> None:
+    command = [sys.executable, job.__file__, str(root), moment, *choices]
     done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=120)
     assert done.returncode == -signal.SIGKILL
 
@@ -258,6 +391,17 @@ def test_killed_twice_and_resumed_gives_the_same_bits(tmp_path, unbroken):
     assert same(model.state_dict(), unbroken[0].state_dict())
     assert result.history == unbroken[1].history
     assert result.best_epoch == unbroken[1].best_epoch
+
+
+def test_sam_and_average_survive_a_kill_to_the_bit(tmp_path):
+    """SGD's momentum, the average with its count, and the dropout of both passes: all go on as they were."""
+    choices = {"optimizer": "sgd", "sam_rho": 0.05, "ema_decay": 0.9}
+    whole, expected = job.train(tmp_path / "whole", options=options(**choices))
+    killed(tmp_path, "step:37", *(f"{name}={value}" for name, value in choices.items()))
+    model, result = job.train(tmp_path, options=options(**choices))
+    assert result.resumed_epoch == 2  # 12 calls of the loss in training and 3 in validation per epoch
+    assert same(model.state_dict(), whole.state_dict())
+    assert result.history == expected.history
 
 
 def test_a_finished_training_is_not_repeated(tmp_path, unbroken):
@@ -324,6 +468,36 @@ def test_two_ranks_agree_with_one(tmp_path):
     assert rows == result.history  # rank 0's rows reach this process
     for ours, theirs in zip(result.history, expected.history, strict=True):
         assert ours == pytest.approx(theirs, rel=1e-4)
+
+
+def test_two_ranks_climb_and_average_as_one(tmp_path):
+    """SAM's uphill gradient is that of the whole batch, not of a rank's share of it."""
+    chosen = options(epochs=2, sam_rho=0.2, ema_decay=0.8, optimizer="sgd", learning_rate=0.05)
+    trained = [
+        job.train(
+            tmp_path / f"{devices}", model=job.plain_network(), options=chosen,
+            settings=job.settings(devices=devices),
+        )
+        for devices in (1, 2)
+    ]
+    (single, expected), (double, result) = trained
+    for name, value in single.state_dict().items():
+        assert torch.allclose(double.state_dict()[name], value, rtol=1e-4, atol=1e-6), name
+    for ours, theirs in zip(result.history, expected.history, strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-4)
+
+
+def test_sam_in_bf16_follows_full_precision(tmp_path):
+    """The uphill pass is computed in bfloat16 too, the step uphill and the weights in float32."""
+    results = [
+        job.train(
+            tmp_path / precision, options=options(sam_rho=0.05),
+            settings=job.settings(precision=precision),
+        )[1]
+        for precision in ("32-true", "bf16-mixed")
+    ]
+    assert results[1].best_loss == pytest.approx(results[0].best_loss, rel=0.05)
+    assert results[1].best_loss != results[0].best_loss
 
 
 def test_a_batch_that_ranks_cannot_share_is_refused(tmp_path):

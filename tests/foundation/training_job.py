@@ -1,7 +1,8 @@
 """A small training that tests run here, in killed subprocesses and on two ranks.
 
-As a script: ``training_job.py RESUME_ROOT KILL``, where KILL is ``step:N`` (the process kills
-itself in the N-th call of the loss) or ``save:N`` (between the two files of the N-th resume point).
+As a script: ``training_job.py RESUME_ROOT KILL [OPTION=VALUE ...]``, where KILL is ``step:N`` (the
+process kills itself in the N-th call of the loss) or ``save:N`` (between the two files of the N-th
+resume point).
 """
 
 from __future__ import annotations
@@ -92,4 +93,6 @@ if __name__ == "__main__":
             write(path, content)
 
         _module.write_tensors = mortal_write
-    train(Path(sys.argv[1]), mortal_loss)
+    choices = dict(choice.split("=") for choice in sys.argv[3:])
+    numbers = {name: value if name == "optimizer" else float(value) for name, value in choices.items()}
+    train(Path(sys.argv[1]), mortal_loss, TrainingOptions(**(OPTIONS.model_dump() | numbers)))

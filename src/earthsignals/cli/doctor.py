@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 import typer
 
+from earthsignals.cli.pipelines import PIPELINES
 from earthsignals.params import read_yaml
 from earthsignals.settings import load_settings
 from earthsignals.storage import EarthSignalsError, find_project_root, md5_path, sha256_file
@@ -106,8 +107,7 @@ def _packages(root: Path) -> tuple[str, ...]:
             wrong.append(f"{name} {found} (pinned {version})")
     if not wrong:
         return "ok", f"{len(pinned)} as requirements.lock has them"
-    more = f" and {len(wrong) - 4} more" if len(wrong) > 4 else ""
-    return "bad", ", ".join(wrong[:4]) + more, "make setup"
+    return "bad", _some(wrong), "make setup"
 
 
 def _settings(root: Path) -> tuple[str, ...]:
@@ -155,28 +155,33 @@ def _embedded_lines(root: Path) -> tuple[str, ...]:
     return "ok", "embedded: " + "; ".join(sorted(shown))
 
 
-def _outputs(stage: str) -> Callable[[Path], tuple[str, ...]]:
-    """A check that the outputs of `stage` are there and what dvc.lock says they are."""
+def _outputs(pipeline: str) -> Callable[[Path], tuple[str, ...]]:
+    """A check that the outputs of a pipeline's stages are there and what dvc.lock says they are."""
 
     def check(root: Path) -> tuple[str, ...]:
-        pipeline = stage.partition("-")[0]
         remedy = f"make repro PIPELINE={pipeline}"
         lock = root / "dvc.lock"
         stages = read_yaml(lock).get("stages", {}) if lock.exists() else {}
-        outs = [out for out in stages.get(stage, {}).get("outs", []) if out.get("hash") == "md5"]
+        own = [stage for name, stage in stages.items() if name.startswith(f"{pipeline}-")]
+        outs = [out for stage in own for out in stage.get("outs", []) if out.get("hash") == "md5"]
         if not outs:
-            return "optional", f"stage {stage} has not run yet", remedy
+            return "optional", "no stage has run yet", remedy
         absent = [out["path"] for out in outs if not (root / out["path"]).exists()]
         if absent:
-            detail = f"not here yet: {', '.join(absent)}"
-            return "optional", detail, f"dvc pull {stage}, or {remedy}"
+            detail = f"not here yet: {_some(absent)}"
+            return "optional", detail, f"dvc pull, or {remedy}"
         other = [out["path"] for out in outs if not _as_locked(root / out["path"], out)]
         if other:
-            detail = f"not what dvc.lock says: {', '.join(other)}"
+            detail = f"not what dvc.lock says: {_some(other)}"
             return "bad", detail, f"dvc checkout, or {remedy}"
-        return "ok", ", ".join(f"{out['path']} (md5 {out['md5'][:12]}…)" for out in outs)
+        return "ok", f"{len(outs)} outputs of {len(own)} stages as dvc.lock has them"
 
     return check
+
+
+def _some(names: list[str], shown: int = 4) -> str:
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
 
 
 def _as_locked(path: Path, out: dict[str, Any]) -> bool:
@@ -254,6 +259,11 @@ def _git(root: Path) -> tuple[str, ...]:
         return "bad", "git is not installed", "install git"
     except subprocess.CalledProcessError:
         return "bad", "no commit here: runs could not say what made them", "git init, git commit"
+    try:
+        git("config", "user.email")
+    except subprocess.CalledProcessError:
+        remedy = "git config --global user.name NAME, and user.email ADDRESS"
+        return "optional", f"{commit}; git does not know who you are: no commits, no dvc exp", remedy
     changed = len(git("status", "--porcelain").splitlines())
     if changed:
         return "optional", f"{commit}, {changed} files differ from it", "runs will be tagged dirty"
@@ -267,8 +277,7 @@ CHECKS: list[tuple[str, Callable[[Path], tuple[str, ...]]]] = [
     ("device", _device),
     ("memory", _memory),
     ("line list", _embedded_lines),
-    ("line data", _outputs("tdlas-lines")),
-    ("dataset", _outputs("tdlas-dataset")),
+    *((f"{pipeline} data", _outputs(pipeline)) for pipeline in PIPELINES),
     ("dvc remote", _dvc_remote),
     ("mlflow store", _mlflow_store),
     ("disk", _disk),

@@ -16,14 +16,11 @@ from typer.core import TyperGroup
 
 from earthsignals import __version__
 from earthsignals.cli.doctor import doctor
+from earthsignals.cli.pipelines import PIPELINES
 from earthsignals.cli.readme import readme
 from earthsignals.cli.scale import scale
 from earthsignals.cli.summary import summary
 from earthsignals.storage import EarthSignalsError
-
-PIPELINES = {
-    "tdlas": "Methane from laser absorption: HITRAN lines → scans → mole fraction with interval.",
-}
 
 _HELP = """Earth-sensing models, simulated or ingested, trained, judged and published by DVC.
 
@@ -34,6 +31,7 @@ Examples:
   earthsignals doctor               is this machine ready? what to do if not
   earthsignals scale smoke          small values into params.yaml, then: dvc repro
   earthsignals tdlas check          data, model, forward and backward pass, one batch
+  earthsignals plume saliency ang20200924t211102_ch4mf_v2y1_img
   earthsignals summary tdlas        headline figures beside their expected values
 """
 

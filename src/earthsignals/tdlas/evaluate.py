@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import torch
 
 from earthsignals.compute.mapping import progress
-from earthsignals.storage import atomic_path
 from earthsignals.tdlas import scores
 from earthsignals.tdlas.baselines import LinearModel
 from earthsignals.tdlas.bound import BoundTable, ForwardModel, bound_table, forward_model
@@ -224,10 +221,3 @@ def _stress_and_repeat(
             "minimum_at_scans": int(lengths[best]),
         }
         bar.advance()
-
-
-def save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write named arrays to HDF5, atomically."""
-    with atomic_path(path) as temporary, h5py.File(temporary, "w", libver="v110") as file:
-        for name, values in arrays.items():
-            file.create_dataset(name, data=values, track_times=False)

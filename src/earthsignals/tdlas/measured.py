@@ -78,14 +78,11 @@ def _calibrated(file: ScanFile, lines: LineList, params: TdlasParams) -> Simulat
             "sampling_rate_hz": file.samples * params.laser.drive_frequency_hz,
         }
     )
-    amplitudes = None
-    if instrument.flicker > 0:
-        amplitudes = noise.flicker_amplitudes(noise.flicker_covariance(laser, instrument))
     return Simulator(
         gas=gas, laser=laser, instrument=instrument, sampling="log-uniform",
         seed=params.dataset.seed, grid=grid, emulator=emulator,
         fringes=fringe_basis(grid, grid.half_nu, instrument), fringe_std=fringe_scale(instrument),
-        response=None, flicker_amplitudes=amplitudes,
+        response=None, flicker_amplitudes=noise.flicker_spectrum(laser, instrument),
     )  # fmt: skip
 
 
@@ -101,12 +98,9 @@ def white_level(signal: np.ndarray) -> float:
 
 def with_noise(simulator: Simulator, instrument: InstrumentParams) -> Simulator:
     """The same simulator with another instrument: its fringes and flicker spectrum are made anew."""
-    amplitudes = None
-    if instrument.flicker > 0:
-        covariance = noise.flicker_covariance(simulator.laser, instrument)
-        amplitudes = noise.flicker_amplitudes(covariance)
     return replace(
         simulator, instrument=instrument,
         fringes=fringe_basis(simulator.grid, simulator.grid.half_nu, instrument),
-        fringe_std=fringe_scale(instrument), flicker_amplitudes=amplitudes,
+        fringe_std=fringe_scale(instrument),
+        flicker_amplitudes=noise.flicker_spectrum(simulator.laser, instrument),
     )  # fmt: skip

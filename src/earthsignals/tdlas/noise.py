@@ -90,6 +90,13 @@ def flicker_covariance(laser: LaserParams, instrument: InstrumentParams) -> np.n
     return lags[:: laser.block][: laser.samples_per_scan + 1].copy()
 
 
+def flicker_spectrum(laser: LaserParams, instrument: InstrumentParams) -> np.ndarray | None:
+    """Amplitudes of `flicker_amplitudes` for a declared instrument, None for one without flicker."""
+    if instrument.flicker == 0:
+        return None
+    return flicker_amplitudes(flicker_covariance(laser, instrument))
+
+
 def flicker_amplitudes(covariance: np.ndarray) -> np.ndarray:
     """Circulant spectrum amplitudes (M + 1,) so that irfft(amplitudes * z) has `covariance`.
 

@@ -10,29 +10,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from earthsignals.params import Section
+from earthsignals.params import Range, Section
 from earthsignals.training import TrainingOptions
 
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
-
-
-class Range(Section):
-    """A closed interval [low, high] that a simulated condition is drawn from."""
-
-    low: float
-    high: float
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Range:
-        if not self.low < self.high:
-            raise ValueError(f"low ({self.low}) must be less than high ({self.high})")
-        return self
-
-    @property
-    def middle(self) -> float:
-        """Arithmetic centre of the interval."""
-        return 0.5 * (self.low + self.high)
 
 
 class TemperatureRange(Range):

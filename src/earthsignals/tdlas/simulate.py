@@ -175,9 +175,6 @@ def make_simulator(
 ) -> Simulator:
     """Build the emulator and the noise spectrum once; the result is read-only and picklable."""
     grid = scan_grid(lines_params, laser)
-    amplitudes = None
-    if instrument.flicker > 0:
-        amplitudes = noise.flicker_amplitudes(noise.flicker_covariance(laser, instrument))
     return Simulator(
         gas=gas,
         laser=laser,
@@ -189,7 +186,7 @@ def make_simulator(
         fringes=fringe_basis(grid, grid.half_nu, instrument),
         fringe_std=fringe_scale(instrument),
         response=detector_response(laser, instrument),
-        flicker_amplitudes=amplitudes,
+        flicker_amplitudes=noise.flicker_spectrum(laser, instrument),
     )
 
 

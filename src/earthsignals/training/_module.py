@@ -1,8 +1,8 @@
 """The Lightning side of the loop. Imports torch and Lightning: only ``fit`` imports this module.
 
 Exact resume rests on three facts: the order of items, the learning rate and every random number
-are functions of (seed, epoch, step); nothing else changes during an epoch but weights, buffers and
-optimiser state; and those are stored whole at the end of an epoch.
+are functions of (seed, epoch, step); nothing else changes during an epoch but weights, buffers, their
+average and optimiser state; and those are stored whole at the end of an epoch.
 """
 
 from __future__ import annotations
@@ -23,9 +23,11 @@ from torch import Tensor, nn
 
 from earthsignals.compute.device import deterministic
 from earthsignals.storage import EarthSignalsError
+from earthsignals.training.averaging import WeightAverage
 from earthsignals.training.checkpoint import write_tensors
 from earthsignals.training.data import Batches
 from earthsignals.training.options import TrainingOptions, learning_rate
+from earthsignals.training.sharpness import RandomState, climbed, share_gradients
 
 # Lightning announces devices and products at every start; errors and warnings still come through.
 for _name in ("lightning.pytorch", "lightning.fabric"):
@@ -86,6 +88,8 @@ class TrainingModule(lightning.LightningModule):
         self._best_weights: dict[str, Tensor] | None = None
         self._seen: dict[str, list[dict[str, Any]]] = {"train": [], "validation": []}
         self._optimizer: torch.optim.Optimizer | None = None
+        self._average: WeightAverage | None = None
+        self._first_pass: tuple[tuple[Tensor, ...], RandomState] | None = None
 
     @property
     def epoch(self) -> int:
@@ -93,18 +97,20 @@ class TrainingModule(lightning.LightningModule):
         return self.first_epoch + self.current_epoch
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam or AdamW; biases and norms (fewer than two axes) do not decay."""
+        """Adam, AdamW or SGD; biases and norms (fewer than two axes) do not decay."""
         parameters = [p for p in self.model.parameters() if p.requires_grad]
         groups = [
             {"params": [p for p in parameters if p.ndim >= 2]},
             {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
         ]
-        kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[self.options.optimizer]
-        self._optimizer = kind(
+        kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+        own = {"momentum": self.options.momentum} if self.options.optimizer == "sgd" else {}
+        self._optimizer = kinds[self.options.optimizer](
             [group for group in groups if group["params"]],
             lr=self.options.learning_rate,
             weight_decay=self.options.weight_decay,
             fused=self.fused,
+            **own,
         )
         return self._optimizer
 
@@ -116,7 +122,11 @@ class TrainingModule(lightning.LightningModule):
             plan.epoch = self.first_epoch
             batches.to(self.device)
         self._weights = {name: batches.plan.weights for name, batches in self.batches.items()}
+        if self.options.ema_decay:
+            self._average = WeightAverage(self.model, self.options.ema_decay)
         if self.restored is not None:
+            if self._average is not None:
+                self._average.load_state_dict(self.restored["average"])
             self._optimizer.load_state_dict(self.restored["optimizer"])
             self.trainer.precision_plugin.load_state_dict(self.restored["precision"])
             self.restored = None
@@ -135,12 +145,40 @@ class TrainingModule(lightning.LightningModule):
             group["lr"] = self._rate
 
     def training_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> Tensor:
+        if self.options.sam_rho:
+            self._first_pass = batch, RandomState(self.device)
         return self._step("train", batch)
+
+    def backward(self, loss: Tensor, *_: Any, **__: Any) -> None:
+        """Gradient of the (scaled) loss; with SAM the one at the weights a step uphill."""
+        loss.backward()
+        if self._first_pass is None:
+            return
+        (batch, random), self._first_pass = self._first_pass, None
+        precision = self.trainer.precision_plugin
+        with climbed(self.model, self.options.sam_rho) as climbing:
+            if climbing:
+                random.restore()  # the same dropout as in the first pass
+                with precision.forward_context():
+                    result = self.loss(self.model, batch)
+                    uphill = result["loss"] if isinstance(result, dict) else result
+                precision.pre_backward(uphill, self).backward()
+                share_gradients(self.model, self.trainer.world_size)
+
+    def on_validation_start(self) -> None:
+        if self._average is not None:
+            self._average.swap()
+
+    def on_validation_end(self) -> None:
+        if self._average is not None:
+            self._average.swap()
 
     def validation_step(self, batch: tuple[Tensor, ...], batch_idx: int) -> None:
         self._step("validation", batch)
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if self._average is not None:
+            self._average.update()
         if self.on_step is not None:
             self.on_step()
 
@@ -153,7 +191,8 @@ class TrainingModule(lightning.LightningModule):
         state.history.append(row)
         if row["validation_loss"] < state.best_loss:
             state.best_epoch, state.best_loss = self.epoch, row["validation_loss"]
-            self._best_weights = _on_cpu(self.model.state_dict())
+            judged = self.model.state_dict() if self._average is None else self._average.weights
+            self._best_weights = _on_cpu(judged)
         state.next_epoch = self.epoch + 1
         waited = self.epoch - state.best_epoch
         impatient = 0 < self.options.patience <= waited
@@ -219,6 +258,8 @@ class TrainingModule(lightning.LightningModule):
             "optimizer": self._optimizer.state_dict(),
             "precision": self.trainer.precision_plugin.state_dict(),
         }
+        if self._average is not None:
+            content["average"] = self._average.state_dict()
         write_tensors(last_path(self.folder), content)
         for old in self.folder.glob("best-*.pt"):
             if old != best:

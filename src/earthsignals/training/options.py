@@ -12,15 +12,27 @@ from earthsignals.params import Section
 
 class TrainingOptions(Section):
     """Knobs of the loop. Batch size is global: DDP ranks share it, so results barely depend on
-    their number."""
+    their number.
+
+    Options that joined later are left out of dumps at their defaults: a checkpoint holds its
+    options, and those written before must come out with the same bytes.
+    """
 
     epochs: int = Field(20, ge=1, le=100_000)
     batch_size: int = Field(256, ge=1, le=1_000_000)
     learning_rate: float = Field(1e-3, gt=0, le=10)
     """Peak of the schedule."""
     weight_decay: float = Field(0.0, ge=0, le=1)
-    """AdamW: decoupled; Adam: L2. Matrices and kernels only, never biases or norms."""
-    optimizer: Literal["adam", "adamw"] = "adamw"
+    """AdamW: decoupled; Adam, SGD: L2. Matrices and kernels only, never biases or norms."""
+    optimizer: Literal["adam", "adamw", "sgd"] = "adamw"
+    momentum: float = Field(0.9, ge=0, lt=1, exclude_if=lambda value: value == 0.9)
+    """Of SGD alone."""
+    sam_rho: float = Field(0.0, ge=0, le=10, exclude_if=lambda value: value == 0)
+    """Sharpness-aware minimisation (Foret et al. 2021): the gradient is taken this far up the hill;
+    twice the work. 0 takes it where the weights are."""
+    ema_decay: float = Field(0.0, ge=0, lt=1, exclude_if=lambda value: value == 0)
+    """Exponential moving average of weights and buffers over the steps, which is validated and kept
+    instead of the last ones; 0 does not average."""
     schedule: Literal["onecycle", "cosine", "constant"] = "onecycle"
     warmup_fraction: float = Field(0.1, ge=0, lt=1)
     """Share of all steps during which the learning rate rises."""

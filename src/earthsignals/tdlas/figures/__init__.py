@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from earthsignals import figures as house
-from earthsignals.compute.mapping import progress
 from earthsignals.tdlas.dataset import ScanFile
 from earthsignals.tdlas.figures.errors import (
     coverage,
@@ -21,7 +20,7 @@ from earthsignals.tdlas.figures.errors import (
     error_vs_bound,
     predicted_vs_true,
 )
-from earthsignals.tdlas.figures.inputs import Arrays, MissingData, read_arrays
+from earthsignals.tdlas.figures.inputs import Arrays
 from earthsignals.tdlas.figures.robustness import allan, stress
 from earthsignals.tdlas.figures.spectra import scan, spectra
 from earthsignals.tdlas.lines import LineList
@@ -68,13 +67,4 @@ def draw_all(
         ),
         "training": lambda: house.training_curves(history, loss_label="loss (start + likelihood)"),
     }  # fmt: skip
-    skipped = {}
-    with progress("figures", len(NAMES), "figures") as bar:
-        for name in NAMES:
-            with house.style():
-                try:
-                    house.save(draw[name](), Path(out) / name)
-                except MissingData as reason:
-                    skipped[name] = str(reason)
-            bar.advance()
-    return skipped
+    return house.draw_each(draw, Path(out))

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from earthsignals.figures import COLUMN_WIDTH, columns
-from earthsignals.tdlas.figures.inputs import Arrays, MissingData, take
+from earthsignals.results import MissingData
+from earthsignals.tdlas.figures.inputs import Arrays, take
 from earthsignals.tdlas.figures.methods import BOUND, METHODS, plain_logarithms
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from earthsignals.figures import COLOURS, COLUMN_WIDTH, columns
+from earthsignals.results import MissingData
 from earthsignals.tdlas.dataset import ScanFile
-from earthsignals.tdlas.figures.inputs import MissingData
 from earthsignals.tdlas.lines import LineList
 from earthsignals.tdlas.params import TdlasParams
 from earthsignals.tdlas.scan import drive, power

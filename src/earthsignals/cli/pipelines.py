@@ -1,0 +1,6 @@
+"""The pipelines, one line each: the order in which people meet them."""
+
+PIPELINES = {
+    "tdlas": "Methane from laser absorption: HITRAN lines → scans → mole fraction with interval.",
+    "plume": "Methane plumes in airborne imagery: flightlines → exact saliency → plumes and kg/h.",
+}

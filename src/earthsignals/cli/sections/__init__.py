@@ -1,0 +1,10 @@
+"""What each pipeline writes into README.md: section name → (file of numbers, function to Markdown)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from earthsignals.cli.sections import plume, tdlas
+from earthsignals.cli.sections.words import Numbers
+
+SECTIONS: dict[str, tuple[str, Callable[[Numbers], str]]] = {**tdlas.SECTIONS, **plume.SECTIONS}

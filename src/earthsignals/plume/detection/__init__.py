@@ -1,0 +1,1 @@
+"""From a saliency map to plumes, their masses and their emission rates."""

@@ -1,0 +1,17 @@
+"""What figures are drawn from: the evaluation's arrays, and a word on what it takes to have them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+import numpy as np
+
+from earthsignals import results
+
+Arrays = Mapping[str, np.ndarray]
+
+take = partial(
+    results.take,
+    needs="it needs flightlines with what this figure shows (plume.source: synthetic has all of it)",
+)

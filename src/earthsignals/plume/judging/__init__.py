@@ -1,0 +1,1 @@
+"""Scores of tiles, pixels, plumes and rates, with intervals over flightlines."""

@@ -1,0 +1,1 @@
+"""What people take away: GeoPackage, GeoJSON, quick look, KMZ."""

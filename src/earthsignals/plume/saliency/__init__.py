@@ -1,0 +1,1 @@
+"""The engine behind a saliency map: blocks, devices, resume, self-check, files."""

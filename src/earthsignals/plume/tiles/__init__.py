@@ -1,0 +1,1 @@
+"""The tiles file: where to cut, what is stored, how a batch is turned and flipped."""

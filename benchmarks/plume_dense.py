@@ -25,7 +25,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -41,6 +40,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 
 from earthsignals.compute.device import choose_device, describe_device
+from earthsignals.compute.memory import peak_memory_gb
 from earthsignals.compute.seeds import philox
 from earthsignals.plume.checkpoint import SaliencyModel, load_model, save_model
 from earthsignals.plume.imagery.envi import write_envi
@@ -230,17 +230,7 @@ class Job:
         seconds = time.perf_counter() - started
         cuda = [number for number in self.devices if number >= 0]
         gpu = sum(torch.cuda.max_memory_allocated(number) for number in cuda)
-        return {"seconds": seconds, "peak_gb": peak_gb(), "gpu_gb": gpu / 2**30, "path": str(path)}
-
-
-def peak_gb() -> float:
-    """Largest resident memory of this process so far, in GiB."""
-    try:  # getrusage would count what the parent held when it started this process
-        status = Path("/proc/self/status").read_text()
-        return int(status.split("VmHWM:")[1].split()[0]) / 2**20
-    except (OSError, IndexError):
-        unit = 2**30 if sys.platform == "darwin" else 2**20
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+        return {"seconds": seconds, "peak_gb": peak_memory_gb(), "gpu_gb": gpu / 2**30, "path": str(path)}
 
 
 def measure(quick: bool, devices: list[int], batches: list[int], folder: Path) -> dict[str, Any]:

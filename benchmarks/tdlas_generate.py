@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from earthsignals.compute.memory import peak_memory_gb
 from earthsignals.settings import cpu_count, load_settings
 from earthsignals.storage import write_json
 from earthsignals.tdlas.dataset import generate, simulator_of
@@ -157,8 +158,8 @@ def measure(quick: bool, folder: Path) -> dict[str, object]:
     )
     size_gb = (folder / "m.h5").stat().st_size / 1e9
     (folder / "m.h5").unlink()
-    peaks = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    peak_gb = (peaks[0] + workers * peaks[1]) / 2**20
+    worker_gb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+    peak_gb = peak_memory_gb() + workers * worker_gb
 
     draw = np.random.default_rng(0)
     states = np.stack(

@@ -8,12 +8,12 @@ strips are written (0: never). Ends with a line of JSON: peak memory in MB.
 
 import json
 import os
-import resource
 import signal
 import sys
 
 import torch
 
+from earthsignals.compute.memory import peak_memory_gb
 from earthsignals.plume.checkpoint import load_model
 from earthsignals.plume.predict import saliency
 from earthsignals.plume.saliency import partial
@@ -35,7 +35,7 @@ def main() -> None:
     partial._JOURNAL_SECONDS = 0.0
     block = (int(rows), 4096) if int(rows) else None
     saliency(flightline, load_model(model), out, devices=[-1], block=block)
-    print(json.dumps({"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+    print(json.dumps({"peak_mb": 1024 * peak_memory_gb()}))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from earthsignals.compute.memory import peak_memory_gb
 from earthsignals.storage import EarthSignalsError, sha256_file
 from earthsignals.tdlas import dataset
 from earthsignals.tdlas.lines import embedded_lines, keep_near
@@ -64,8 +65,8 @@ def main(out: str, resume: str, options: str) -> None:
         )
     except EarthSignalsError as error:
         sys.exit(f"{type(error).__name__}: {error}")
-    peaks = [resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    peak_gb = (peaks[0] + wanted["workers"] * peaks[1]) / 2**20
+    worker_gb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+    peak_gb = peak_memory_gb() + wanted["workers"] * worker_gb
     print(json.dumps({"sha256": sha256_file(out), "chunks": simulated, "peak_gb": peak_gb}))
 
 

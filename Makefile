@@ -67,7 +67,7 @@ ui: setup ## browse runs at http://127.0.0.1:5000 (PORT=…)
 real: setup ## evaluate on real data outside the repository (PIPELINE=…, DATA=folder)
 	@data="$(DATA)"; : "$${data:=$$(python -c \
 	    'from earthsignals.settings import load_settings; print(load_settings().real_data)')}"; \
-	for pipeline in $(or $(PIPELINE),tdlas plume); do \
+	for pipeline in $(or $(PIPELINE),tdlas plume seismic); do \
 	    earthsignals $$pipeline evaluate-real "$$data/$$pipeline" || exit 1; done
 
 clean-venv: ## remove the environment

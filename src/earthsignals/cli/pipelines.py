@@ -3,4 +3,5 @@
 PIPELINES = {
     "tdlas": "Methane from laser absorption: HITRAN lines → scans → mole fraction with interval.",
     "plume": "Methane plumes in airborne imagery: flightlines → exact saliency → plumes and kg/h.",
+    "seismic": "Seismic waveforms: three components → spectrograms → reconstruction, denoising, embedding.",
 }

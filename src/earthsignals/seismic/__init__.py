@@ -1,0 +1,1 @@
+"""Seismic waveforms: three components → spectrograms → reconstruction, denoising, embedding, anomaly."""

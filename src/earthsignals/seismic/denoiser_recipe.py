@@ -1,0 +1,110 @@
+"""Training of the denoiser: from the packed store to a model file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from earthsignals.compute.device import deterministic
+from earthsignals.seismic.checkpoint import load_model, save_model
+from earthsignals.seismic.denoising.batches import MixedBatches, Sources
+from earthsignals.seismic.denoising.loss import DenoisingLoss
+from earthsignals.seismic.networks.denoiser import Denoiser
+from earthsignals.seismic.params import SeismicParams
+from earthsignals.seismic.spectrogram.image import Preprocessing
+from earthsignals.seismic.store.packed import Store
+from earthsignals.settings import Settings
+from earthsignals.training import FitResult, fit, resume_key
+
+if TYPE_CHECKING:
+    from earthsignals.tracking import Run
+
+
+@dataclass(frozen=True)
+class TrainedDenoiser:
+    """What a training gives besides its model file."""
+
+    result: FitResult
+    parameters: int
+    clean_records: int
+    noise_records: int
+
+    @property
+    def history(self) -> list[dict[str, float]]:
+        """One row per epoch: losses are minus the gain in dB, see `denoising.loss`."""
+        return self.result.history
+
+    def metrics(self) -> dict[str, Any]:
+        """Final numbers for a log."""
+        return {
+            "best_epoch": self.result.best_epoch, "best_validation_loss": self.result.best_loss,
+            "parameters": self.parameters, "clean_records": self.clean_records,
+            "noise_records": self.noise_records,
+        }  # fmt: skip
+
+    def clear(self) -> None:
+        """Remove the resume points; call it once everything that the stage writes is there."""
+        self.result.clear()
+
+
+def train_denoiser(
+    store: Store, params: SeismicParams, settings: Settings, out: Path, *, resume_root: Path,
+    run: Run | None = None,
+) -> TrainedDenoiser:  # fmt: skip
+    """Train `params.denoiser` on mixtures of the training split and write `out`.
+
+    The weights kept are those of the epoch with the largest gain on mixtures of the development split. The
+    scaling is joint whatever `params.scaling` says: a mask needs decibels, and the components' ratios.
+    A killed training resumes exactly when called again with the same arguments, until `clear`.
+
+    Raises EarthSignalsError for a store without clean records or without noise in a split.
+    """
+    options = params.denoiser
+    deterministic(options.seed, settings.threads)
+    preprocessing = Preprocessing.from_params(params, normalisation="joint")
+    torch.manual_seed(options.seed)
+    network = Denoiser(options.channels).to(memory_format=torch.channels_last)
+    sources = {split: Sources.of(store, split, params) for split in ("train", "dev")}
+    training, validation = (
+        MixedBatches(store, sources[split], options.mixing_db, augment=split == "train", seed=options.seed)
+        for split in sources
+    )
+    result = fit(
+        network, DenoisingLoss(preprocessing), training, validation, options, settings,
+        resume_root=resume_root,
+        key=resume_key(
+            "denoiser", options.model_dump(mode="json"), preprocessing.to_dict(), _identity(store),
+        ),
+        run=run, description="training the denoiser",
+    )  # fmt: skip
+    save_model(
+        out, network, "denoiser", preprocessing, options={"channels": options.channels},
+        params=params.model_dump(mode="json"),
+    )  # fmt: skip
+    trained = TrainedDenoiser(
+        result, sum(p.numel() for p in network.parameters()), len(training), len(sources["train"].noise)
+    )
+    if run is not None:
+        run.log_metrics(trained.metrics())
+        _log_signature(run, validation, out)
+    return trained
+
+
+def _identity(store: Store) -> list[int]:
+    """The checksums of all records: a resume point of other waveforms is none."""
+    return [int(value) for value in store.metadata["trace_crc32"]]
+
+
+def _log_signature(run: Run, validation: MixedBatches, out: Path) -> None:
+    from earthsignals.seismic.denoising.waveform import masked
+
+    model = load_model(out, "denoiser")
+    noisy, _ = validation.batch(np.arange(min(2, len(validation))), 0)
+    # Four windows of the transform: any length will do, and an example need not be long.
+    noisy = noisy[..., : 4 * model.preprocessing.stft.window_samples].numpy()
+    waveforms, masks = masked(model.network, model.preprocessing, noisy)
+    run.log_signature({"noisy": noisy}, {"denoised": waveforms, "mask": masks})

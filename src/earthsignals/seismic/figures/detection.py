@@ -1,0 +1,106 @@
+"""Telling earthquakes from noise, and faulty records from whole ones."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from earthsignals import figures as house
+from earthsignals.results import MissingData
+from earthsignals.seismic.figures.inputs import Arrays, Look, take, text
+
+SCORES = {
+    "latent": Look("probe on the latent", house.COLOURS["blue"], "o"),
+    "sta_lta": Look("maximum STA/LTA", house.COLOURS["vermillion"], "s", "--"),
+    "reconstruction_error": Look("reconstruction error", house.COLOURS["green"], "^", ":"),
+}
+ANOMALIES = {
+    "mahalanobis": Look("Mahalanobis", house.COLOURS["blue"], "o"),
+    "knn": Look("nearest neighbours", house.COLOURS["vermillion"], "s"),
+    "reconstruction_error": Look("reconstruction error", house.COLOURS["green"], "^"),
+}
+
+
+def detection(arrays: Arrays) -> Figure:
+    """ROC curves of events against noise records, and the AUC of anomaly scores for each injected fault."""
+    figure, (left, right) = house.columns(2, row_height=3.2)
+    drawn = [name for name in SCORES if f"detection/roc/{name}" in arrays]
+    if not drawn and "anomaly/faults" not in arrays:
+        raise MissingData("the evaluation holds neither detections nor anomalies (it takes noise records)")
+    for name in drawn:
+        look, (false, true) = SCORES[name], arrays[f"detection/roc/{name}"]
+        auc = np.atleast_1d(arrays.get(f"detection/auc/{name}", np.full(3, np.nan)))
+        told = (
+            f"{look.label}\nAUC {auc[0]:.3f} ({auc[1]:.3f} to {auc[2]:.3f})" if len(auc) == 3 else look.label
+        )
+        left.plot(false, true, look.line, color=look.colour, label=told)
+    if not drawn:
+        left.axis("off")
+        _faults(right, arrays)
+        return figure
+    left.plot([0, 1], [0, 1], color="0.7", lw=0.7, zorder=0)
+    left.set(xlabel="false positive rate", ylabel="true positive rate", xlim=(-0.01, 1), ylim=(0, 1.01))
+    left.set_title("earthquakes against noise records")
+    left.legend(loc="lower right")
+    if "anomaly/faults" in arrays:
+        _faults(right, arrays)
+    else:
+        right.axis("off")
+    return figure
+
+
+def _faults(axes: Axes, arrays: Arrays) -> None:
+    (faults,) = take(arrays, "anomaly/faults")
+    names = [name.replace("_", " ") for name in text(faults)]
+    values = {name: arrays[f"anomaly/{name}"] for name in ANOMALIES if f"anomaly/{name}" in arrays}
+    noise = {name: arrays[f"anomaly/noise_{name}"] for name in ANOMALIES if f"anomaly/noise_{name}" in arrays}
+    if noise:
+        names.append("noise record")
+        values = {
+            name: np.vstack([rows, noise.get(name, np.full(3, np.nan))[None]])
+            for name, rows in values.items()
+        }
+    order = np.argsort(np.nanmax(np.stack([rows[:, 0] for rows in values.values()]), axis=0))
+    height = np.arange(len(names))
+    for k, (name, rows) in enumerate(values.items()):
+        look, rows = ANOMALIES[name], rows[order]
+        spread = np.abs(rows[:, 1:] - rows[:, :1]).T
+        axes.errorbar(
+            rows[:, 0], height + (1 - k) * 0.2, xerr=spread, fmt=look.marker, color=look.colour,
+            elinewidth=0.8, label=look.label,
+        )  # fmt: skip
+    axes.axvline(0.5, color="0.6", lw=0.7, zorder=0)
+    axes.set_yticks(height, [names[i] for i in order])
+    low = np.nanmin([rows[:, 1].min() for rows in values.values()])
+    axes.set(xlabel="AUC against whole earthquakes", xlim=(min(0.38, low - 0.02), 1.01))
+    axes.grid(False, axis="y")
+    axes.set_title("anomalies")
+    axes.legend(
+        loc="upper center", bbox_to_anchor=(0.4, -0.16), ncols=3, columnspacing=1.0, handletextpad=0.2
+    )
+
+
+def floor(arrays: Arrays) -> Figure:
+    """The speckle floor of single records, from pairs with other phases and from surrogates of one."""
+    pairs, surrogates = take(arrays, "floor/pair_mse", "floor/pair_surrogate")
+    kept = np.isfinite(pairs) & np.isfinite(surrogates)
+    figure, axes = house.columns(1, row_height=3.1)
+    snr = np.asarray(arrays.get("floor/pair_snr_db", np.full(len(pairs), np.nan)), float)
+    lowest, highest = np.min([pairs[kept], surrogates[kept]]), np.max([pairs[kept], surrogates[kept]])
+    margin = 0.06 * (highest - lowest) or 1e-4
+    limits = (lowest - margin, highest + margin)
+    points = axes.scatter(
+        pairs[kept], surrogates[kept], s=9, c=snr[kept] if np.isfinite(snr).any() else None, cmap="cividis",
+        linewidths=0,
+    )  # fmt: skip
+    axes.plot(limits, limits, color="0.5", lw=0.8)
+    axes.set(
+        xlim=limits, ylim=limits, xlabel="half the MSE of a pair that shares all but its phases",
+        ylabel="the same of two surrogates of one record", aspect="equal",
+    )  # fmt: skip
+    ratio = float(surrogates[kept].mean() / pairs[kept].mean())
+    axes.set_title(f"mean {pairs[kept].mean():.5f}; surrogates {100 * (ratio - 1):+.1f} %")
+    if np.isfinite(snr).any():
+        figure.colorbar(points, ax=axes, label="signal-to-noise ratio (dB)", shrink=0.85)
+    return figure

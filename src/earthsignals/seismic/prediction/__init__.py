@@ -1,0 +1,1 @@
+"""The parts of prediction: inputs of any kind, windows over any length, outputs that appear whole."""

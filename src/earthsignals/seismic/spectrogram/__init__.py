@@ -1,0 +1,1 @@
+"""Waveforms as spectrograms: the transform, its scaling, and batches of images."""

@@ -1,0 +1,1 @@
+"""The packed store: every record once, prepared, in one file that can be mapped into memory."""

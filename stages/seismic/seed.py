@@ -1,0 +1,34 @@
+"""seismic-seed: the plain convolutional autoencoder by its own recipe."""
+
+from pathlib import Path
+
+from earthsignals import tracking
+from earthsignals.compute.device import deterministic
+from earthsignals.figures import attach, training_curves
+from earthsignals.params import load_section
+from earthsignals.seismic.seed_recipe import train_seed
+from earthsignals.seismic.params import SeismicParams
+from earthsignals.seismic.store.packed import open_store
+from earthsignals.settings import load_settings
+from earthsignals.stage import run_stage
+from earthsignals.storage import write_json
+
+DATA, REPORTS = Path("data/seismic"), Path("reports/seismic")
+
+
+def main() -> None:
+    params, settings = load_section("seismic", SeismicParams), load_settings()
+    deterministic(params.seed.seed, settings.threads)
+    with tracking.run("seismic", "seed", params.model_dump(mode="json"), settings, kind="training") as run:
+        run.log_dataset(DATA / "packed")
+        store = open_store(DATA / "packed", corrupt=params.store.corrupt)
+        trained = train_seed(
+            store, params, settings, DATA / "seed.pt", resume_root=Path(".resume/seismic-seed"), run=run
+        )
+        write_json(REPORTS / "training_seed.json", trained.history)
+        attach(run, "training", lambda: training_curves(trained.history))
+    trained.clear()
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -6,8 +6,8 @@ from earthsignals import tracking
 from earthsignals.compute.device import deterministic
 from earthsignals.figures import attach, training_curves
 from earthsignals.params import load_section
-from earthsignals.seismic.seed_recipe import train_seed
 from earthsignals.seismic.params import SeismicParams
+from earthsignals.seismic.seed_recipe import train_seed
 from earthsignals.seismic.store.packed import open_store
 from earthsignals.settings import load_settings
 from earthsignals.stage import run_stage

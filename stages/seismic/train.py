@@ -6,9 +6,9 @@ from earthsignals import tracking
 from earthsignals.compute.device import deterministic
 from earthsignals.figures import attach, training_curves
 from earthsignals.params import load_section
-from earthsignals.seismic.train import train_bottleneck
 from earthsignals.seismic.params import SeismicParams
 from earthsignals.seismic.store.packed import open_store
+from earthsignals.seismic.train import train_bottleneck
 from earthsignals.settings import load_settings
 from earthsignals.stage import run_stage
 from earthsignals.storage import write_json

@@ -76,11 +76,11 @@ class LinearBottleneck(nn.Module):
         self.pca, self.shape, self.sizes = pca, shape, sizes
         self.unused = nn.Parameter(torch.zeros(1))
 
-    def encode(self, x: Tensor) -> Tensor:
+    def encode(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         return self.pca.encode(x, max(self.sizes))
 
     def decode(self, z: Tensor, size: int | None = None) -> Tensor:
-        return self.pca.decode(z[:, : size or max(self.sizes)]).clamp(0, 1).view(-1, *self.shape)
+        return self.pca.decode(z[:, : size or max(self.sizes)]).view(-1, *self.shape)
 
 
 def stand_in(network: nn.Module, preprocessing: Preprocessing, name: str) -> SimpleNamespace:

@@ -61,6 +61,16 @@ def test_principal_scores_keep_the_leading_variance(count, width):
     assert np.abs(gram - np.diag(np.diag(gram))).max() < 1e-9 * gram.max()
 
 
+def test_weights_say_which_numbers_count():
+    """Noise of deviation 30 on other numbers drowns the groups, unless it weighs nothing."""
+    latents, label = three_groups()
+    weight = np.zeros(96)
+    weight[[3, 50, 90]] = 1.0
+    drowned = latents + 30 * (weight == 0) * np.random.default_rng(4).normal(size=latents.shape)
+    assert (arrange(drowned, 3, seed=0, weight=weight).cluster == label).all()
+    assert (arrange(drowned, 3, seed=0).cluster != label).any()
+
+
 @pytest.mark.parametrize("count", [1, 2, 9])
 def test_few_windows_are_arranged_without_a_neighbourhood(count):
     found = arrange(np.random.default_rng(0).normal(size=(count, 40)).astype(np.float32), 8, seed=0)

@@ -18,7 +18,7 @@ from earthsignals.seismic.checkpoint import SpectrogramModel
 from earthsignals.seismic.judging.anomalies import fit_reference, knn, mahalanobis
 from earthsignals.seismic.networks.denoiser import Denoiser
 from earthsignals.seismic.networks.seed import SeedAutoencoder
-from earthsignals.seismic.params import FilterParams, ScalingParams, WindowParams
+from earthsignals.seismic.params import FilterParams, ReadingParams, ScalingParams, WindowParams
 from earthsignals.seismic.predict import SCORES, denoise, embed, reconstruct, score
 from earthsignals.seismic.prediction.gallery import EvenSample
 from earthsignals.seismic.prediction.outputs import PLACE
@@ -52,7 +52,7 @@ class Open(nn.Module):
 
 
 class Columns(nn.Module):
-    """An autoencoder whose latent is the image's mean over time; sizes as a bottleneck has them."""
+    """An autoencoder whose latent is the image's mean over unmasked times; sizes as a bottleneck has them."""
 
     sizes = (3, 387)
 
@@ -60,9 +60,10 @@ class Columns(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.ones(()))
 
-    def encode(self, x: Tensor) -> Tensor:
+    def encode(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         self.frames = x.shape[-1]
-        return x.mean(-1).flatten(1) * self.weight
+        mask = torch.ones_like(x) if mask is None else mask
+        return ((x * mask).sum(-1) / mask.sum(-1)).flatten(1) * self.weight
 
     def decode(self, z: Tensor, size: int | None = None) -> Tensor:
         kept = torch.zeros_like(z)
@@ -332,10 +333,10 @@ def test_reconstruction_writes_waveforms_errors_and_pictures(tmp_path):
     assert float(few.split("MSE ")[1]) > float(said.split("MSE ")[1].split(",")[0])
 
 
-@pytest.mark.parametrize("size", [0, 388])
-def test_a_size_beyond_the_latent_is_refused(tmp_path, size):
+@pytest.mark.parametrize("size", [0, 40, 388])
+def test_a_size_that_was_not_trained_is_refused(tmp_path, size):
     source = write(tmp_path / "a.mseed", record(2000))
-    with pytest.raises(EarthSignalsError, match=r"not within 1\.\.387"):
+    with pytest.raises(EarthSignalsError, match="none of 3, 387, for which"):
         reconstruct(source, model(Columns(), "bottleneck"), tmp_path, size=size)
 
 
@@ -362,7 +363,7 @@ def test_scores_are_those_of_the_embedding_and_flags_follow_the_thresholds(tmp_p
     folder = tmp_path / "in"
     write(folder / "a.mseed", record(5000, 1))
     short = record(2000, 2)
-    short[:, 1499:] = short[:, 1498:1499]  # padded with a constant
+    short[:, 1500:] = short[:, 1499:1500]  # padded with a constant
     write(folder / "b.mseed", short, station="DEF")
     network = scored()
     said = score(folder, network, tmp_path / "scores.csv")
@@ -371,12 +372,8 @@ def test_scores_are_those_of_the_embedding_and_flags_follow_the_thresholds(tmp_p
     assert said == f"{tmp_path / 'scores.csv'}: 4 windows of 2 records, {flagged} flagged"
     assert flagged
     assert tuple(rows[0]) == PLACE + SCORES
-    assert [float(row["seconds"]) for row in rows] == [
-        20,
-        20,
-        20,
-        14.99,
-    ]  # the last one is padded, and masked
+    seconds = [float(row["seconds"]) for row in rows]  # the last one is padded, and masked
+    assert seconds == pytest.approx([20, 20, 20, 15], abs=0.02)
     assert [row["start"] for row in rows[:3]] == [str(START + s) for s in (0, 20, 30)]
     embed(folder, network, tmp_path / "e.parquet", clusters=2)
     latents = np.stack(pd.read_parquet(tmp_path / "e.parquet")["latent"])
@@ -388,6 +385,19 @@ def test_scores_are_those_of_the_embedding_and_flags_follow_the_thresholds(tmp_p
             n for n in ("mahalanobis", "knn") if float(row[n]) > float(network.reference[f"threshold_{n}"])
         ]
         assert row["flag"] == "+".join(over)
+
+
+def test_padding_does_not_reach_the_latent(tmp_path):
+    """15 s padded with a constant to 20 s, or not padded: the network is told which frames were measured."""
+    short = record(2000, 2)
+    short[:, 1500:] = short[:, 1499:1500]
+    network = model(Columns(), "bottleneck")
+    latents = []
+    for name, waveform in (("padded", short), ("cut", short[:, :1500])):
+        source = write(tmp_path / f"{name}.mseed", waveform)
+        embed(source, network, tmp_path / "e.parquet", reading=ReadingParams(minimum_s=10))
+        latents.append(pd.read_parquet(tmp_path / "e.parquet")["latent"][0])
+    np.testing.assert_allclose(latents[0], latents[1], atol=0.01)  # a sample more or less at the end
 
 
 def test_a_model_without_training_latents_cannot_score(tmp_path):

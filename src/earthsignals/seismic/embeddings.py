@@ -1,7 +1,8 @@
 """Latents arranged: clusters, and a map in two dimensions.
 
-Both are made from the latents' leading principal components, unscaled: a latent's variance says how much of
-the image hangs on it, and distances shall keep that. Equal latents give equal results on one machine.
+Both are made from leading principal components of the latents, each number weighed by how much of the image
+hangs on it (a bottleneck scales its numbers to like spread, and tells that weight). Equal latents give equal
+results on one machine.
 """
 
 from __future__ import annotations
@@ -34,12 +35,16 @@ class Arrangement:
     """`t-SNE` or `PCA`: how the map was made."""
 
 
-def arrange(latents: np.ndarray, clusters: int, seed: int) -> Arrangement:
+def arrange(
+    latents: np.ndarray, clusters: int, seed: int, *, weight: np.ndarray | None = None
+) -> Arrangement:
     """Clusters and map of latents (N, L), any N ≥ 1; at most N clusters are made.
+
+    weight: (L,), of each number in distances; None weighs all alike.
 
     Raises EarthSignalsError for no latents, or values that are no finite numbers.
     """
-    points = principal(latents)
+    points = principal(latents if weight is None else latents * np.asarray(weight, np.float64))
     plane, method = place_in_plane(points, seed)
     return Arrangement(cluster(points, clusters, seed), plane, method)
 

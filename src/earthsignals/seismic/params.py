@@ -149,13 +149,17 @@ class ScalingParams(Section):
 class BottleneckParams(TrainingOptions):
     """The autoencoder with an ordered latent: its first 32 numbers are a latent of 32, and so on."""
 
-    epochs: int = Field(12, ge=1, le=100_000)
-    batch_size: int = Field(64, ge=1, le=1_000_000)
+    epochs: int = Field(30, ge=1, le=100_000)
+    batch_size: int = Field(128, ge=1, le=1_000_000)
     learning_rate: float = Field(1e-3, gt=0, le=10)
+    weight_decay: float = Field(0.05, ge=0, le=1)
     sizes: tuple[Annotated[int, Field(ge=1, le=16_384)], ...] = Field((32, 128, 512), min_length=1)
     """Latent sizes that are trained and judged, ascending."""
-    augment: bool = True
-    """Rotate horizontal components by random azimuths while training."""
+    hidden: int = Field(512, ge=1, le=65_536)
+    """Width of encoder and decoders."""
+    dropout: float = Field(0.1, ge=0, lt=1)
+    guises: int = Field(7, ge=1, le=1000)
+    """Ways in which each record is seen: as it is, and with horizontals turned and time stretched."""
     initial_checkpoint: str | None = None
 
     @model_validator(mode="after")

@@ -158,7 +158,7 @@ def embed(
         latents.append(applied.latents(batch))
         rows.extend(_place(piece) for piece in batch)
     stacked = np.concatenate(latents)
-    found = arrange(stacked, clusters, seed)
+    found = arrange(stacked, clusters, seed, weight=applied.weight(stacked.shape[1]))
     columns = {"cluster": found.cluster, "map_1": found.plane[:, 0], "map_2": found.plane[:, 1]}
     about = {"model": model.name, "model_md5": model.md5, "map": found.method}
     write_embeddings(out, rows, stacked, columns, about)

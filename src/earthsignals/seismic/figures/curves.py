@@ -31,7 +31,7 @@ def rate_distortion(arrays: Arrays) -> Figure:
     for name in drawn:
         sizes, mse = take(arrays, f"curve/{name}/sizes", f"curve/{name}/mse")
         _curve(left, name, sizes, mse)
-        _curve(middle, name, sizes, mse - floor[0])
+        _curve(middle, name, sizes, _excess(arrays, name, mse, floor))
     _levels(left, arrays, "curve", ("zero", "mean", "floor"))
     if "errors/mean_numbers" in arrays and "curve/means" in arrays:
         for axes, level in ((left, 0.0), (middle, floor[0])):
@@ -99,10 +99,19 @@ def errors(arrays: Arrays) -> Figure:
     return figure
 
 
+def _excess(arrays: Arrays, name: str, mse: np.ndarray, floor: np.ndarray) -> np.ndarray:
+    """(k, 3), without an interval unless the evaluation tells one: an MSE and its floor vary together."""
+    without = np.where(np.arange(3) == 0, mse - floor[0], np.nan)
+    return arrays.get(f"curve/{name}/excess", without)
+
+
 def _curve(axes: Axes, name: str, sizes: np.ndarray, mse: np.ndarray) -> None:
     look = LOOKS[name]
     axes.fill_between(sizes, mse[:, 1], mse[:, 2], color=look.colour, alpha=0.15, linewidth=0)
-    axes.plot(sizes, mse[:, 0], look.line, marker=look.marker, color=look.colour, label=look.label)
+    order = 3 if name == "model" else 2
+    axes.plot(
+        sizes, mse[:, 0], look.line, marker=look.marker, color=look.colour, label=look.label, zorder=order
+    )  # fmt: skip
 
 
 def _point(axes: Axes, name: str, numbers: float, value: np.ndarray) -> None:

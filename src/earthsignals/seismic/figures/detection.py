@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
 
 from earthsignals import figures as house
 from earthsignals.results import MissingData
@@ -15,6 +16,8 @@ SCORES = {
     "sta_lta": Look("maximum STA/LTA", house.COLOURS["vermillion"], "s", "--"),
     "reconstruction_error": Look("reconstruction error", house.COLOURS["green"], "^", ":"),
 }
+LEAST_RATE = 0.005
+"""False positive rate from which the curves are shown, the step of their grid."""
 ANOMALIES = {
     "mahalanobis": Look("Mahalanobis", house.COLOURS["blue"], "o"),
     "knn": Look("nearest neighbours", house.COLOURS["vermillion"], "s"),
@@ -28,26 +31,35 @@ def detection(arrays: Arrays) -> Figure:
     drawn = [name for name in SCORES if f"detection/roc/{name}" in arrays]
     if not drawn and "anomaly/faults" not in arrays:
         raise MissingData("the evaluation holds neither detections nor anomalies (it takes noise records)")
-    for name in drawn:
-        look, (false, true) = SCORES[name], arrays[f"detection/roc/{name}"]
-        auc = np.atleast_1d(arrays.get(f"detection/auc/{name}", np.full(3, np.nan)))
-        told = (
-            f"{look.label}\nAUC {auc[0]:.3f} ({auc[1]:.3f} to {auc[2]:.3f})" if len(auc) == 3 else look.label
-        )
-        left.plot(false, true, look.line, color=look.colour, label=told)
-    if not drawn:
+    if drawn:
+        _roc(left, arrays, drawn)
+    else:
         left.axis("off")
-        _faults(right, arrays)
-        return figure
-    left.plot([0, 1], [0, 1], color="0.7", lw=0.7, zorder=0)
-    left.set(xlabel="false positive rate", ylabel="true positive rate", xlim=(-0.01, 1), ylim=(0, 1.01))
-    left.set_title("earthquakes against noise records")
-    left.legend(loc="lower right")
     if "anomaly/faults" in arrays:
         _faults(right, arrays)
     else:
         right.axis("off")
     return figure
+
+
+def _roc(axes: Axes, arrays: Arrays, names: list[str]) -> None:
+    """On a logarithm of the false positive rate, for what a network watches is noise nearly always."""
+    for name in names:
+        look, (false, true) = SCORES[name], arrays[f"detection/roc/{name}"]
+        label = look.label
+        if f"detection/auc/{name}" in arrays:
+            auc = arrays[f"detection/auc/{name}"]
+            label += f": AUC {auc[0]:.3f} ({auc[1]:.3f} to {auc[2]:.3f})"
+        axes.plot(false, true, look.line, color=look.colour, label=label)
+    chance = np.geomspace(LEAST_RATE, 1, 50)
+    axes.plot(chance, chance, color="0.7", lw=0.7, zorder=0)
+    axes.set(xlabel="false positive rate", ylabel="true positive rate", xscale="log")
+    axes.set(xlim=(LEAST_RATE, 1), ylim=(0, 1.01))
+    axes.xaxis.set_major_locator(FixedLocator([0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1]))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_title("earthquakes against noise records")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16))
 
 
 def _faults(axes: Axes, arrays: Arrays) -> None:

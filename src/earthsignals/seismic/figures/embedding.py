@@ -14,6 +14,8 @@ from earthsignals.seismic.figures.inputs import Arrays, position, take, text
 KINDS = ("HH", "HN", "EH", "BH")
 MOST = 2500
 """Points on the map: evenly chosen of more."""
+LEADING = 32
+"""Numbers of an ordered latent that are taken where their weights are not told."""
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
@@ -26,7 +28,10 @@ def embedding(arrays: Arrays, *, clusters: int = 8, seed: int = 0) -> Figure:
     events = np.asarray(events, bool)
     where = position(arrays, "examples")
     shown = _chosen(len(latents), where)
-    found = arrange(np.asarray(latents)[shown], clusters, seed)
+    weight = arrays.get("embedding/weight")
+    if weight is None:
+        latents = latents[:, :LEADING]
+    found = arrange(latents[shown], clusters, seed, weight=weight)
     examples = 0 if where is None or "examples/input" not in arrays else len(where)
     import matplotlib.pyplot as plt
 

@@ -125,7 +125,9 @@ def sizes(arrays: Arrays) -> Figure:
                 ax.set_title(heads[column], pad=14)
         line[0].set_yticks((0, 20, 40))
         line[0].set_ylabel("frequency (Hz)", fontsize=6.5)
-        line[0].text(0, 1.04, titles[example], fontsize=6.5, transform=line[0].transAxes)
+        # Longer than its image is wide, over neighbours that have no title of their own.
+        title = line[0].text(0, 1.04, titles[example], fontsize=6.5, transform=line[0].transAxes)
+        title.set_in_layout(False)
     for ax in axes[-1]:
         ax.set_xticks((0, 30, 60))
         ax.set_xlabel("time (s)", fontsize=7)

@@ -22,14 +22,18 @@ def latents_of(
     found = []
     with progress("encoding", len(rows), "records") as bar:
         for start in range(0, len(rows), BLOCK):
-            found.append(encode(network, preprocessing, store.read(rows[start : start + BLOCK])))
+            part = rows[start : start + BLOCK]
+            found.append(encode(network, preprocessing, store.read(part), store.valid(part)))
             bar.advance(len(found[-1]))
     return np.concatenate(found) if found else np.empty((0, 0), np.float32)
 
 
 @torch.inference_mode()
-def encode(network: nn.Module, preprocessing: Preprocessing, waveforms: np.ndarray) -> np.ndarray:
-    """Latents (B, L) float32 of waveforms (B, 3, S)."""
-    images = SpectrogramImage(preprocessing).images(torch.from_numpy(waveforms))
-    x = images.x.to(next(network.parameters()).device)
-    return network.encode(x).flatten(1).float().cpu().numpy()
+def encode(
+    network: nn.Module, preprocessing: Preprocessing, waveforms: np.ndarray, valid: np.ndarray
+) -> np.ndarray:
+    """Latents (B, L) float32 of waveforms (B, 3, S) that are valid in samples (B, 2)."""
+    image, device = SpectrogramImage(preprocessing), next(network.parameters()).device
+    x = image.images(torch.from_numpy(waveforms)).x
+    mask = image.frame_mask(torch.from_numpy(valid), waveforms.shape[-1])
+    return network.encode(x.to(device), mask.to(device)).flatten(1).float().cpu().numpy()

@@ -14,8 +14,8 @@ from earthsignals.seismic.baselines import BLOCK, Baselines
 from earthsignals.seismic.spectrogram.image import Preprocessing, SpectrogramImage
 from earthsignals.seismic.store.packed import Store
 
-Method = Callable[[Tensor], Mapping[int, Tensor]]
-"""Images (B, 3, F, T) to reconstructions by size of their code."""
+Method = Callable[[Tensor, Tensor], Mapping[int, Tensor]]
+"""Images (B, 3, F, T) and their masks (B, 1, 1, T) to reconstructions by size of their code."""
 
 
 @dataclass(frozen=True)
@@ -43,16 +43,17 @@ def component_errors(x: Tensor, reconstruction: Tensor, mask: Tensor) -> tuple[n
 def of_autoencoder(network: nn.Module, sizes: Sequence[int]) -> Method:
     """A network with an ordered latent: encoded once, decoded from its first k numbers for every k."""
 
-    def method(x: Tensor) -> dict[int, Tensor]:
-        latent = network.encode(x.to(device_of(network)))
-        return {size: network.decode(latent, size).float().cpu() for size in sizes}
+    def method(x: Tensor, mask: Tensor) -> dict[int, Tensor]:
+        device = device_of(network)
+        latent = network.encode(x.to(device), mask.to(device))
+        return {size: network.decode(latent, size).float().cpu().clamp_(0, 1) for size in sizes}
 
     return method
 
 
 def of_plain(network: nn.Module, numbers: int) -> Method:
     """A network that is an autoencoder of one size."""
-    return lambda x: {numbers: network(x.to(device_of(network))).float().cpu()}
+    return lambda x, _: {numbers: network(x.to(device_of(network))).float().cpu()}
 
 
 def device_of(network: nn.Module) -> torch.device:
@@ -62,20 +63,20 @@ def device_of(network: nn.Module) -> torch.device:
 
 def of_pca(baselines: Baselines, sizes: Sequence[int]) -> Method:
     """Principal components; sizes that the fit does not reach are left out."""
-    return lambda x: baselines.reconstruct_pca(x, sizes)
+    return lambda x, _: baselines.reconstruct_pca(x, sizes)
 
 
 def of_patches(baselines: Baselines, sizes: Sequence[int]) -> Method:
     """Principal components of patches; sizes that no fit reaches are left out."""
-    return lambda x: baselines.reconstruct_patches(x, sizes)
+    return lambda x, _: baselines.reconstruct_patches(x, sizes)
 
 
 def of_constants(baselines: Baselines) -> dict[str, Method]:
     """Methods without a code, or with one of the record's means: `zero`, `mean`, `means`."""
     return {
-        "zero": lambda x: {0: torch.zeros_like(x)},
-        "mean": lambda x: {0: baselines.mean.expand_as(x)},
-        "means": lambda x: {baselines.mean_numbers: baselines.reconstruct_means(x)},
+        "zero": lambda x, _: {0: torch.zeros_like(x)},
+        "mean": lambda x, _: {0: baselines.mean.expand_as(x)},
+        "means": lambda x, _: {baselines.mean_numbers: baselines.reconstruct_means(x)},
     }
 
 
@@ -94,7 +95,7 @@ def judge(
             mask = image.frame_mask(torch.from_numpy(store.valid(chosen)), waveforms.shape[-1])
             x = image.images(waveforms).x
             for name, method in methods.items():
-                for size, output in method(x).items():
+                for size, output in method(x, mask).items():
                     found[name].setdefault(size, []).append(component_errors(x, output, mask))
             bar.advance(len(chosen))
     return {

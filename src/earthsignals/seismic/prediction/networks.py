@@ -69,31 +69,45 @@ class Applied:
 
     def latents(self, batch: Sequence[Piece]) -> np.ndarray:
         """(B, L) float32, flattened where a network's latent has axes."""
-        waveforms = torch.from_numpy(np.stack([piece.waveform for piece in batch])).to(self.device)
+        given, mask = self._given(batch)
         with torch.inference_mode():
-            return self.network.encode(self.image.images(waveforms).x).flatten(1).float().cpu().numpy()
+            z = self._encoded(self.image.images(given).x.contiguous(), mask)
+        return z.flatten(1).float().cpu().numpy()
+
+    def weight(self, numbers: int) -> np.ndarray | None:
+        """(L,) float32: how much of an image hangs on each number of a latent; None where untold."""
+        scale = getattr(self.network, "scale", None)
+        return None if scale is None else scale[:numbers].cpu().numpy()
 
     def reconstructed(
         self, batch: Sequence[Piece], *, waveforms: bool = False, latents: bool = False
     ) -> Reconstructed:
         """Images of the windows, there and back again."""
-        given = torch.from_numpy(np.stack([piece.waveform for piece in batch])).to(self.device)
-        valid = torch.tensor([piece.valid for piece in batch], device=self.device)
+        given, mask = self._given(batch)
         with torch.inference_mode():
             images = self.image.images(given, keep_z=waveforms)
             x = images.x.contiguous()
-            z = self.network.encode(x) if latents or self.model.architecture != "bottleneck" else None
-            if self.model.architecture == "bottleneck":
-                y = self.network.reconstruct(x, self.size) if z is None else self.network.decode(z, self.size)
-            else:
-                y = self.network.decode(z, x.shape[-2:])
-            y = y.float().clamp(0, 1)
-            mask = self.image.frame_mask(valid, given.shape[-1])
+            z = self._encoded(x, mask)
+            y = self.network.decode(z, self.size if self._ordered else x.shape[-2:]).float().clamp(0, 1)
             back = None
             if waveforms:
                 back = self.image.waveforms(y, images.level, images.z, given.shape[-1]).cpu().numpy()
             found = z.flatten(1).float().cpu().numpy() if latents else None
         return Reconstructed(x.cpu().numpy(), y.cpu().numpy(), mask.cpu().numpy(), back, found)
+
+    @property
+    def _ordered(self) -> bool:
+        """Is it a bottleneck, whose latent has sizes and which knows padding from record?"""
+        return self.model.architecture == "bottleneck"
+
+    def _given(self, batch: Sequence[Piece]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Waveforms (B, 3, W) and frame masks (B, 1, 1, T) on the device."""
+        waveforms = torch.from_numpy(np.stack([piece.waveform for piece in batch])).to(self.device)
+        valid = torch.tensor([piece.valid for piece in batch], device=self.device)
+        return waveforms, self.image.frame_mask(valid, waveforms.shape[-1])
+
+    def _encoded(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return self.network.encode(x, mask) if self._ordered else self.network.encode(x)
 
     def _check_size(self, size: int) -> None:
         sizes = getattr(self.network, "sizes", None)
@@ -102,8 +116,8 @@ class Applied:
                 f"{self.model.path or self.model.name} has no latent of another size than its own: leave "
                 "--size away, or pass a bottleneck"
             )
-        if not 1 <= size <= max(sizes):
+        if size not in sizes:
             raise EarthSignalsError(
-                f"--size {size} is not within 1..{max(sizes)}, the numbers of this model's latent "
-                f"(trained at {', '.join(map(str, sizes))})"
+                f"--size {size} is none of {', '.join(map(str, sizes))}, for which this model was trained: "
+                "choose one of those, or add it to seismic.train.sizes and train again"
             )

@@ -39,12 +39,13 @@ def find_anomalies(scene: Scene, latents: np.ndarray, error: np.ndarray) -> tupl
     with progress("scoring faults", len(FAULTS) * len(rows), "records") as bar:
         for fault in FAULTS:
             faulty = inject(fault, store.read(rows), rows, scene.params.evaluate.seed)
-            z = encode(model.network, model.preprocessing, faulty)
+            z = encode(model.network, model.preprocessing, faulty, store.valid(rows))
             errors = []
             for start in range(0, len(rows), 64):
                 part = slice(start, start + 64)
                 x = image.images(torch.from_numpy(faulty[part])).x
-                errors.append(reconstruction.component_errors(x, method(x)[largest], mask[part])[0].mean(1))
+                output = method(x, mask[part])[largest]
+                errors.append(reconstruction.component_errors(x, output, mask[part])[0].mean(1))
             scores = {
                 "mahalanobis": mahalanobis(z, reference), "knn": knn(z, reference),
                 "reconstruction_error": np.concatenate(errors),

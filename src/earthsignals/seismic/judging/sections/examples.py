@@ -31,7 +31,7 @@ def examples(scene: Scene, error: np.ndarray) -> Arrays:
     arrays |= {f"examples/size_{size}": outputs[size].numpy() for size in sizes}
     arrays |= {
         f"examples/pca_{size}": image.numpy()
-        for size, image in reconstruction.of_pca(baselines, sizes)(x).items()
+        for size, image in baselines.reconstruct_pca(x, sizes).items()
     }
     arrays["examples/mse"] = np.stack([_mse(x, outputs[size]) for size in sizes])
     x, outputs = _reconstructed(scene, worst, [max(sizes)])
@@ -46,9 +46,11 @@ def _reconstructed(
     scene: Scene, positions: np.ndarray, sizes: Sequence[int]
 ) -> tuple[torch.Tensor, Mapping[int, torch.Tensor]]:
     model = scene.models.bottleneck
-    waveforms = torch.from_numpy(scene.store.read(scene.population.rows[positions]))
-    x = SpectrogramImage(model.preprocessing).images(waveforms).x
-    return x, reconstruction.of_autoencoder(model.network, sizes)(x)
+    rows, image = scene.population.rows[positions], SpectrogramImage(model.preprocessing)
+    waveforms = torch.from_numpy(scene.store.read(rows))
+    x = image.images(waveforms).x
+    mask = image.frame_mask(torch.from_numpy(scene.store.valid(rows)), waveforms.shape[-1])
+    return x, reconstruction.of_autoencoder(model.network, sizes)(x, mask)
 
 
 def _mse(x: torch.Tensor, output: torch.Tensor) -> np.ndarray:

@@ -26,9 +26,7 @@ def reconstruct(scene: Scene, floor: Floor, record_floor: np.ndarray) -> tuple[M
     found = reconstruction.judge(
         scene.store, scene.population.rows, models.bottleneck.preprocessing,
         {
-            "model": reconstruction.of_autoencoder(
-                models.bottleneck.network, [size for size in curve if size <= max(sizes)]
-            ),
+            "model": reconstruction.of_autoencoder(models.bottleneck.network, sizes),
             "pca": reconstruction.of_pca(baselines, curve),
             "patch_pca": reconstruction.of_patches(baselines, sorted(baselines.patches)),
             **reconstruction.of_constants(baselines),

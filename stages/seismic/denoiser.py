@@ -14,19 +14,21 @@ from earthsignals.stage import run_stage
 from earthsignals.storage import write_json
 
 DATA, REPORTS = Path("data/seismic"), Path("reports/seismic")
+RESUME = Path(".resume/seismic-denoiser")
 
 
 def main() -> None:
     params, settings = load_section("seismic", SeismicParams), load_settings()
     deterministic(params.denoiser.seed, settings.threads)
-    with tracking.run("seismic", "denoiser", params.model_dump(mode="json"), settings, kind="training") as run:
+    described = params.model_dump(mode="json")
+    with tracking.run("seismic", "denoiser", described, settings, kind="training") as run:
         run.log_dataset(DATA / "packed")
         store = open_store(DATA / "packed", corrupt=params.store.corrupt)
         trained = train_denoiser(
-            store, params, settings, DATA / "denoiser.pt", resume_root=Path(".resume/seismic-denoiser"), run=run
+            store, params, settings, DATA / "denoiser.pt", resume_root=RESUME, run=run
         )
         write_json(REPORTS / "training_denoiser.json", trained.history)
-        attach(run, "training", lambda: training_curves(trained.history))
+        attach(run, "training", lambda: training_curves(trained.history, loss_label="minus the gain [dB]"))
     trained.clear()
 
 

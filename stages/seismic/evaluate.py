@@ -1,4 +1,4 @@
-"""seismic-evaluate: every network beside its baselines on held-out stations; the only writer of metrics.json."""
+"""seismic-evaluate: every network beside its baselines; the only writer of metrics.json."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""seismic-pack: every usable record in one store, split by event and station; the refused ones with reasons."""
+"""seismic-pack: every usable record in one store, split by event and station; why others are not."""
 
 from pathlib import Path
 

@@ -14,16 +14,18 @@ from earthsignals.stage import run_stage
 from earthsignals.storage import write_json
 
 DATA, REPORTS = Path("data/seismic"), Path("reports/seismic")
+RESUME = Path(".resume/seismic-seed")
 
 
 def main() -> None:
     params, settings = load_section("seismic", SeismicParams), load_settings()
     deterministic(params.seed.seed, settings.threads)
-    with tracking.run("seismic", "seed", params.model_dump(mode="json"), settings, kind="training") as run:
+    described = params.model_dump(mode="json")
+    with tracking.run("seismic", "seed", described, settings, kind="training") as run:
         run.log_dataset(DATA / "packed")
         store = open_store(DATA / "packed", corrupt=params.store.corrupt)
         trained = train_seed(
-            store, params, settings, DATA / "seed.pt", resume_root=Path(".resume/seismic-seed"), run=run
+            store, params, settings, DATA / "seed.pt", resume_root=RESUME, run=run
         )
         write_json(REPORTS / "training_seed.json", trained.history)
         attach(run, "training", lambda: training_curves(trained.history))

@@ -74,6 +74,7 @@ class LinearBottleneck(nn.Module):
     def __init__(self, pca: Pca, shape: tuple[int, int, int], sizes: tuple[int, ...]) -> None:
         super().__init__()
         self.pca, self.shape, self.sizes = pca, shape, sizes
+        self.scale = pca.variances.sqrt().float()
         self.unused = nn.Parameter(torch.zeros(1))
 
     def encode(self, x: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -7,7 +7,6 @@ import pytest
 import torch
 from scipy.stats import norm
 
-from earthsignals.seismic.baselines import evenly
 from earthsignals.seismic.evaluate import evaluate
 from earthsignals.seismic.judging import anomalies, groups
 from earthsignals.seismic.judging.bootstrap import Stations, auc, named, roc
@@ -17,7 +16,7 @@ from earthsignals.seismic.judging.reconstruction import component_errors
 from earthsignals.seismic.params import SeismicParams
 from earthsignals.seismic.simulation.record import specs
 from earthsignals.seismic.spectrogram.image import Preprocessing, SpectrogramImage
-from earthsignals.seismic.store.packed import Store
+from earthsignals.seismic.store.packed import Store, evenly
 from earthsignals.settings import Settings
 from earthsignals.storage import EarthSignalsError, write_json
 from tests.seismic.stand_ins import SMALL, small_models, small_store

@@ -91,13 +91,6 @@ class Baselines:
         return components * (rows + columns - 1)
 
 
-def evenly(rows: np.ndarray, most: int) -> np.ndarray:
-    """At most `most` of the rows, evenly spread over them."""
-    if len(rows) <= most:
-        return rows
-    return rows[np.linspace(0, len(rows) - 1, most).round().astype(np.int64)]
-
-
 def row_and_column_means(x: Tensor, mean: Tensor) -> Tensor:
     """The additive model of each record: what its row and column means tell, the training mean taken off.
 

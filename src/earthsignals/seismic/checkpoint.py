@@ -91,7 +91,7 @@ def load_model(path: str | Path, architecture: str | None = None) -> Spectrogram
         reason = (str(error).splitlines() or [repr(error)])[0][:160]
         raise EarthSignalsError(
             f"{path} does not hold the {found} network as this version builds it ({reason}): train again "
-            f"with `dvc repro {STAGES.get(found, 'seismic-train')}`, or pass a model that this version trained"
+            f"with `dvc repro {STAGES.get(found, 'seismic-train')}`, or pass a model of this version"
         ) from None
     _check_finite(network, path)
     return SpectrogramModel(

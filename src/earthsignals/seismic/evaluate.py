@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from earthsignals.compute.device import choose_device
-from earthsignals.seismic.baselines import evenly
 from earthsignals.seismic.judging import sections
 from earthsignals.seismic.judging.bootstrap import Stations
 from earthsignals.seismic.judging.fitted import Fitted, Models, fit
@@ -25,7 +24,7 @@ from earthsignals.seismic.judging.population import Population
 from earthsignals.seismic.judging.sections import Floor, Scene
 from earthsignals.seismic.params import SeismicParams
 from earthsignals.seismic.simulation.record import specs
-from earthsignals.seismic.store.packed import Store
+from earthsignals.seismic.store.packed import Store, evenly
 from earthsignals.settings import Settings
 from earthsignals.storage import EarthSignalsError
 
@@ -78,7 +77,10 @@ def judge(
     arrays |= population.arrays()
     arrays |= {
         "image/frequencies_hz": preprocessing.frequencies_hz, "image/times_s": preprocessing.times_s,
+        "image/p_sample": np.array(params.window.p_sample),
     }  # fmt: skip
+    if preprocessing.scaling.normalisation == "joint":
+        arrays["image/range_db"] = np.array(preprocessing.scaling.range_db)
     metrics: dict[str, Any] = {
         "records": len(rows), "earthquakes": len(scene.events), "noise_records": len(scene.noise),
         "stations": len(stations.names), "skipped_corrupt": len(store.skipped),
@@ -97,6 +99,7 @@ def judge(
         arrays |= more_arrays
     arrays |= sections.examples(scene, error)
     arrays["embedding/latent"] = latents
+    arrays["embedding/weight"] = models.bottleneck.network.scale[: latents.shape[1]].cpu().numpy()
     return Evaluation(metrics, arrays)
 
 

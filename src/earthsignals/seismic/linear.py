@@ -18,11 +18,10 @@ from torch import Tensor
 from earthsignals.compute.mapping import progress
 from earthsignals.compute.seeds import philox
 from earthsignals.seismic.pca import Pca, orthonormal, turned_to
-from earthsignals.seismic.seed_recipe import evenly
 from earthsignals.seismic.spectrogram.batches import turn_horizontals
 from earthsignals.seismic.spectrogram.image import Preprocessing, SpectrogramImage
 from earthsignals.seismic.spectrogram.stretch import stretch
-from earthsignals.seismic.store.packed import Store
+from earthsignals.seismic.store.packed import Store, evenly
 
 BLOCK = 64  # records that are stretched by one factor
 STRETCH = 0.05  # largest relative change of time

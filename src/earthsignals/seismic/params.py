@@ -149,7 +149,7 @@ class ScalingParams(Section):
 class BottleneckParams(TrainingOptions):
     """The autoencoder with an ordered latent: its first 32 numbers are a latent of 32, and so on."""
 
-    epochs: int = Field(30, ge=1, le=100_000)
+    epochs: int = Field(20, ge=1, le=100_000)
     batch_size: int = Field(128, ge=1, le=1_000_000)
     learning_rate: float = Field(1e-3, gt=0, le=10)
     weight_decay: float = Field(0.05, ge=0, le=1)
@@ -158,7 +158,7 @@ class BottleneckParams(TrainingOptions):
     hidden: int = Field(512, ge=1, le=65_536)
     """Width of encoder and decoders."""
     dropout: float = Field(0.1, ge=0, lt=1)
-    guises: int = Field(7, ge=1, le=1000)
+    guises: int = Field(5, ge=1, le=1000)
     """Ways in which each record is seen: as it is, and with horizontals turned and time stretched."""
     initial_checkpoint: str | None = None
 
@@ -172,9 +172,9 @@ class BottleneckParams(TrainingOptions):
 class DenoiserParams(TrainingOptions):
     """The network that predicts a mask over the noisy spectrogram."""
 
-    epochs: int = Field(10, ge=1, le=100_000)
+    epochs: int = Field(3, ge=1, le=100_000)
     batch_size: int = Field(32, ge=1, le=1_000_000)
-    learning_rate: float = Field(2e-3, gt=0, le=10)
+    learning_rate: float = Field(3e-3, gt=0, le=10)
     channels: int = Field(16, ge=1, le=1024)
     """Of the widest resolution; each coarser one doubles them."""
     minimum_signal_db: float = Field(20.0, ge=-50, le=120)
@@ -209,11 +209,11 @@ class EvaluateParams(Section):
     """Resamplings of the held-out stations behind every interval."""
     floor_pairs: int = Field(200, ge=4, le=1_000_000)
     """Synthetic pairs that differ in their random phases alone."""
-    curve_sizes: tuple[Annotated[int, Field(ge=1, le=16_384)], ...] = (32, 64, 128, 256, 512, 1024)
+    curve_sizes: tuple[Annotated[int, Field(ge=1, le=16_384)], ...] = (32, 64, 128, 256, 512)
     """Latent sizes of the baselines' rate–distortion curves."""
     noise_snr_db: tuple[float, ...] = (-10.0, -5.0, 0.0, 5.0, 10.0)
     """Input signal-to-noise ratios of the denoising test."""
-    denoise_records: int = Field(400, ge=4, le=1_000_000)
+    denoise_records: int = Field(300, ge=4, le=1_000_000)
     worst: int = Field(12, ge=1, le=1000)
     """Records in the gallery of the worst reconstructions."""
     clusters: int = Field(8, ge=2, le=1000)

@@ -191,7 +191,7 @@ def _signed(basis: Tensor) -> Tensor:
 
 
 def turned_to(mean: Tensor, basis: Tensor, images: Iterable[Tensor]) -> Pca:
-    """The span of an orthonormal basis (n, D), as principal components of `images` (blocks (B, ...)) in it."""
+    """The span of an orthonormal basis (n, D), turned to the principal axes of `images` (blocks) in it."""
     within, count = np.zeros((len(basis), len(basis))), 0
     for block in images:
         coefficients = ((block.flatten(1) - mean) @ basis.T).double()

@@ -22,7 +22,7 @@ from earthsignals.seismic.networks.seed import SeedAutoencoder
 from earthsignals.seismic.params import SeismicParams
 from earthsignals.seismic.spectrogram.batches import SpectrogramBatches, loading_device
 from earthsignals.seismic.spectrogram.image import Preprocessing
-from earthsignals.seismic.store.packed import Store
+from earthsignals.seismic.store.packed import Store, evenly
 from earthsignals.settings import Settings
 from earthsignals.storage import EarthSignalsError
 from earthsignals.training import FitResult, fit, resume_key
@@ -122,13 +122,6 @@ def train_seed(
         run.log_metrics(trained.metrics())
         _log_signature(run, network, validation)
     return trained
-
-
-def evenly(rows: np.ndarray, number: int) -> np.ndarray:
-    """`number` of these rows, or all if there are fewer, at equal distances: every station has its share."""
-    if number >= len(rows):
-        return rows
-    return rows[np.arange(number) * len(rows) // number]
 
 
 def _batches(

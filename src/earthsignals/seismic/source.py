@@ -53,7 +53,7 @@ def waveforms_of(folder: Path) -> Path:
     source = Path(read_json(pointer)["folder"])
     if not source.is_dir():
         raise EarthSignalsError(
-            f"{source}, which {pointer} points to, is not there: mount it, or set seismic.source anew and run "
-            "`dvc repro seismic-waveforms`"
+            f"{source}, which {pointer} points to, is not there: mount it, or set seismic.source anew and "
+            "run `dvc repro seismic-waveforms`"
         )
     return source

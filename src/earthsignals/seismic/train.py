@@ -182,10 +182,11 @@ def _coefficients(network: Bottleneck, guises: Guises, number: int) -> tuple[Ten
     with progress("coefficients", number * len(guises.rows), "records") as bar:
         for guise in range(number):
             for x, mask in guises.blocks(guise):
-                c = network.coefficients(x, mask)
-                left = (x.flatten(1) - network.image(c).flatten(1)) * mask.expand(x.shape).flatten(1)
+                deviation = network.deviation(x, mask)
+                c = deviation @ network.basis.T
                 found.append(c)
-                rests.append(left.square().sum(1))
+                # Pythagoras: the directions are orthonormal.
+                rests.append((deviation.square().sum(1) - c.square().sum(1)).clamp(min=0))
                 bar.advance(len(x))
     shape = number, len(guises.rows)
     return torch.cat(found).unflatten(0, shape), torch.cat(rests).unflatten(0, shape)

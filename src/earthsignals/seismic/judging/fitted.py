@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import Tensor
 
-from earthsignals.seismic.baselines import Baselines, evenly, fit_baselines
+from earthsignals.seismic.baselines import Baselines, fit_baselines
 from earthsignals.seismic.denoising.baselines import best_band
 from earthsignals.seismic.denoising.judge import DEFAULT_BAND_HZ, pairs
 from earthsignals.seismic.denoising.mixing import mix
@@ -17,7 +17,7 @@ from earthsignals.seismic.judging.anomalies import fit_reference
 from earthsignals.seismic.judging.detection import Probe, Trigger, choose_trigger, fit_probe
 from earthsignals.seismic.judging.latents import latents_of
 from earthsignals.seismic.params import SeismicParams
-from earthsignals.seismic.store.packed import Store
+from earthsignals.seismic.store.packed import Store, evenly
 from earthsignals.storage import EarthSignalsError
 
 if TYPE_CHECKING:

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from earthsignals.seismic.baselines import evenly
-from earthsignals.seismic.store.packed import Store
+from earthsignals.seismic.store.packed import Store, evenly
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ from earthsignals.seismic.pca import Pca
 from earthsignals.storage import EarthSignalsError
 
 _LEAST_SCALE = 0.02  # of the largest deviation: coefficients weaker than it are not blown up to one
-_FILLING = 32, 4  # components and rounds that say what padding would have shown
+_FILLING = 32  # components that say what padding would have shown
+_PRIOR = 1e-3  # their weight where hardly anything was seen
 
 
 class Bottleneck(nn.Module):
@@ -60,16 +61,22 @@ class Bottleneck(nn.Module):
         self.basis.copy_(linear.basis[:components])
         self.scale.copy_(linear.variances[:components].clamp(min=1e-12).sqrt())
 
-    def coefficients(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Coefficients (B, components) of images (B, 3, F, T).
+    def deviation(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """What images (B, 3, F, T) differ from the mean by, flat (B, D).
 
-        mask: (B, 1, 1, T), 0 on padding, which is filled with what the leading components make of the rest
-        (as in expectation–maximisation for PCA with missing data; Roweis 1998), so that it says nothing.
+        mask: (B, 1, 1, T), 0 on padding, which is filled with what the leading components, fitted to the
+        frames that were seen, say about it: so it tells the encoder nothing, and is never a target.
         """
         deviation = x.flatten(1) - self.mean
-        if mask is not None and not bool(mask.all()):
-            deviation = self._filled(deviation, mask.expand(x.shape).flatten(1) > 0)
-        return deviation @ self.basis.T
+        if mask is None:
+            return deviation
+        seen = mask.flatten(1) > 0
+        for pattern in torch.unique(seen, dim=0):
+            if not bool(pattern.all()):
+                rows = (seen == pattern).all(1)
+                hidden = (~pattern).expand(self.shape).flatten()
+                deviation[rows] = self._filled(deviation[rows], hidden)
+        return deviation
 
     def image(self, coefficients: Tensor) -> Tensor:
         """Images (B, 3, F, T) of coefficients, not confined to [0, 1]."""
@@ -81,14 +88,14 @@ class Bottleneck(nn.Module):
         return coefficients[:, :longest] / self.scale[:longest] + self.encoder(coefficients / self._damped())
 
     def expand(self, z: Tensor, size: int) -> Tensor:
-        """Coefficients that the decoder of `size` makes of the first `size` numbers of latents (B, ≥ size)."""
+        """Coefficients that the decoder of `size` makes of the first `size` numbers of latents."""
         kept = z[:, :size]
         linear = nn.functional.pad(kept * self.scale[:size], (0, len(self.scale) - size))
         return linear + self.decoders[self.sizes.index(size)](kept) * self._damped()
 
     def encode(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Latents (B, L) of images (B, 3, F, T); the first k numbers are the latent of size k."""
-        return self.latent(self.coefficients(x, mask))
+        return self.latent(self.deviation(x, mask) @ self.basis.T)
 
     def decode(self, z: Tensor, size: int | None = None) -> Tensor:
         """Images (B, 3, F, T) from the first `size` numbers of latents, not confined to [0, 1].
@@ -98,8 +105,8 @@ class Bottleneck(nn.Module):
         size = self.sizes[-1] if size is None else size
         if size not in self.sizes:
             raise EarthSignalsError(
-                f"the model was trained for latents of {', '.join(map(str, self.sizes))} numbers, not {size}: "
-                "choose one of those, or add it to seismic.train.sizes and train again"
+                f"the model was trained for latents of {', '.join(map(str, self.sizes))} numbers, not {size}"
+                ": choose one of those, or add it to seismic.train.sizes and train again"
             )
         if z.shape[1] < size:
             raise EarthSignalsError(f"a latent of {size} numbers is needed, found {z.shape[1]}")
@@ -115,13 +122,14 @@ class Bottleneck(nn.Module):
     def _damped(self) -> Tensor:
         return self.scale + _LEAST_SCALE * self.scale[0]
 
-    def _filled(self, deviation: Tensor, seen: Tensor) -> Tensor:
-        components, rounds = _FILLING
-        basis = self.basis[:components]
-        filled = deviation * seen
-        for _ in range(rounds):
-            filled = torch.where(seen, deviation, (filled @ basis.T) @ basis)
-        return filled
+    def _filled(self, deviation: Tensor, hidden: Tensor) -> Tensor:
+        """Deviations (B, D) whose `hidden` cells (D,) follow from a least-squares fit to the others."""
+        basis = self.basis[:_FILLING]
+        out_of_sight = basis[:, hidden]
+        # The rows of the basis are orthonormal over all cells, so over those seen their products are:
+        products = (1 + _PRIOR) * torch.eye(len(basis), device=basis.device) - out_of_sight @ out_of_sight.T
+        c = torch.linalg.solve(products, basis @ deviation.masked_fill(hidden, 0.0).T)
+        return deviation.masked_scatter(hidden, c.T @ out_of_sight)
 
 
 def _perceptron(inputs: int, hidden: int, outputs: int, dropout: float) -> nn.Sequential:

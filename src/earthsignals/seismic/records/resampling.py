@@ -6,7 +6,6 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-from scipy import signal
 
 from earthsignals.seismic.records.record import RefusedRecord
 
@@ -33,4 +32,6 @@ def resample(waveform: np.ndarray, rate_hz: float, wanted_hz: float, path: Path)
             f"{_MOST_TIMES * wanted_hz:g} Hz for a window at {wanted_hz:g} Hz",
         )  # fmt: skip
     ratio = Fraction(wanted_hz / rate_hz).limit_denominator(_LARGEST_TERM)
+    from scipy import signal  # a second of every worker's start, for those alone who need it
+
     return signal.resample_poly(waveform, ratio.numerator, ratio.denominator, axis=1, padtype="line")

@@ -19,7 +19,7 @@ from earthsignals.seismic.simulation.regions import Station
 from earthsignals.seismic.simulation.selection import noise_counts
 from earthsignals.seismic.simulation.waves import Grid, wander, white
 
-TRANSIENT_SHARE = 0.22
+TRANSIENT_SHARE = 0.45
 """Of all records, with and without an earthquake."""
 HIGH_HZ = 1.5  # from here on the strength wanders with time
 
@@ -98,7 +98,7 @@ def transients(
     seconds = grid.length / grid.rate_hz
     time = np.arange(grid.length) / grid.rate_hz
     envelope = np.zeros(grid.length)
-    strength = np.exp(rng.uniform(np.log(1.0), np.log(12.0)))
+    strength = np.exp(rng.uniform(np.log(1.0), np.log(30.0)))
     begin = rng.uniform(-3.0, seconds - 3.0)
     sort = rng.choice(4, p=(0.3, 0.3, 0.3, 0.1))
     if sort == 0:  # footsteps

@@ -1,4 +1,4 @@
-"""Stretching records in time about their P arrival: the same earthquake a little farther, with other speckle."""
+"""Stretching records in time about their P arrival: nearly the same earthquake, with other speckle."""
 
 from __future__ import annotations
 

@@ -156,6 +156,13 @@ def open_store(folder: str | Path, *, corrupt: str = "refuse", verify: bool = Tr
     )  # fmt: skip
 
 
+def evenly(rows: np.ndarray, most: int) -> np.ndarray:
+    """At most `most` of these rows, evenly spread over them, so that every station has its share."""
+    if len(rows) <= most:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, most).round().astype(np.int64)]
+
+
 def _read_about(folder: Path) -> dict[str, Any]:
     missing = [name for name in (ABOUT, METADATA, WAVEFORMS) if not (folder / name).is_file()]
     if missing:

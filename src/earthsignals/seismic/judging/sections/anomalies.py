@@ -6,13 +6,13 @@ import numpy as np
 import torch
 
 from earthsignals.compute.mapping import progress
-from earthsignals.seismic.baselines import evenly
 from earthsignals.seismic.judging import reconstruction
 from earthsignals.seismic.judging.anomalies import FAULTS, inject, knn, mahalanobis
 from earthsignals.seismic.judging.bootstrap import named
 from earthsignals.seismic.judging.latents import encode
 from earthsignals.seismic.judging.sections.scene import Arrays, Metrics, Scene
 from earthsignals.seismic.spectrogram.image import SpectrogramImage
+from earthsignals.seismic.store.packed import evenly
 
 ANOMALY_RECORDS = 150
 

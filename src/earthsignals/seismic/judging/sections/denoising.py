@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from earthsignals.seismic.baselines import evenly
 from earthsignals.seismic.denoising.judge import judge_denoising, pairs
 from earthsignals.seismic.denoising.mixing import mix
 from earthsignals.seismic.denoising.waveform import denoise
 from earthsignals.seismic.judging import groups
 from earthsignals.seismic.judging.bootstrap import Stations, named
 from earthsignals.seismic.judging.sections.scene import Arrays, Metrics, Scene
+from earthsignals.seismic.store.packed import evenly
 
 DENOISERS = {
     "model": "", "bandpass": "bandpass_", "best_bandpass": "best_bandpass_", "wiener": "wiener_",

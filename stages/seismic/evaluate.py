@@ -7,6 +7,7 @@ from earthsignals.compute.device import deterministic
 from earthsignals.params import load_section
 from earthsignals.results import save_arrays
 from earthsignals.seismic.checkpoint import load_model
+from earthsignals.seismic.embeddings import export
 from earthsignals.seismic.evaluate import evaluate
 from earthsignals.seismic.params import SeismicParams
 from earthsignals.seismic.store.packed import open_store
@@ -32,6 +33,8 @@ def main() -> None:
         found = evaluate(store, **models, params=params, settings=settings)
         write_json(REPORTS / "metrics.json", found.metrics)
         save_arrays(DATA / "evaluation.h5", found.arrays)
+        judged = store.metadata.loc[found.arrays["records/row"]]
+        export(DATA / "embeddings.parquet", judged, found.arrays["embedding/latent"])
         run.log_metrics({k: v for k, v in found.metrics.items() if isinstance(v, float)})
         run.log_artifact(REPORTS / "metrics.json")
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from earthsignals.seismic.embeddings import (
@@ -10,6 +13,7 @@ from earthsignals.seismic.embeddings import (
     MOST_MAPPED,
     arrange,
     cluster,
+    export,
     place_in_plane,
     principal,
 )
@@ -97,3 +101,13 @@ def test_what_is_no_latent_is_refused():
         arrange(np.empty((0, 5)), 2, 0)
     with pytest.raises(EarthSignalsError, match="no finite numbers"):
         arrange(np.full((3, 5), np.nan), 2, 0)
+
+
+def test_exported_latents_come_back_beside_what_is_known(tmp_path: Path) -> None:
+    table = pd.DataFrame({"trace_channel": ["HH", "HN"], "source_magnitude": [1.5, np.nan]}, index=[7, 3])
+    latents = np.arange(6, dtype=np.float32).reshape(2, 3)
+    export(tmp_path / "embeddings.parquet", table, latents)
+    found = pd.read_parquet(tmp_path / "embeddings.parquet")
+    assert list(found["trace_channel"]) == ["HH", "HN"] and np.isnan(found["source_magnitude"][1])
+    np.testing.assert_array_equal(np.stack(found["latent"]), latents)
+    assert [path.name for path in tmp_path.iterdir()] == ["embeddings.parquet"]

@@ -283,7 +283,7 @@ def test_nothing_usable_is_an_error_that_says_why(tmp_path):
     with pytest.raises(EarthSignalsError, match="a.mseed: is empty"):
         score(tmp_path / "a.mseed", scored(), tmp_path / "scores.csv")
     assert not (tmp_path / "scores.csv").exists()
-    with pytest.raises(EarthSignalsError, match="no folder"):
+    with pytest.raises(EarthSignalsError, match="does not exist"):
         embed(tmp_path / "absent", model(Columns(), "bottleneck"), tmp_path / "e.parquet")
     with pytest.raises(EarthSignalsError, match="no input was given"):
         embed([], model(Columns(), "bottleneck"), tmp_path / "e.parquet")

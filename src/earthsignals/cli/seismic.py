@@ -171,7 +171,13 @@ def evaluate_real(
     path: Annotated[Path, typer.Argument(help="Folder with mseed_3c/ and noise_mseed/, or of records.")],
     model: Model = BEST,
 ) -> None:
-    """Judge the trained networks on real records; writes reports/seismic/real.json and an MLflow run."""
+    """Judge the trained networks on real records; writes reports/seismic/real.json and an MLflow run.
+
+    Example:
+
+    \b
+      earthsignals seismic evaluate-real ../shared/data/seismic
+    """
     from earthsignals import tracking
     from earthsignals.seismic.checkpoint import load_model
     from earthsignals.seismic.real import evaluate_real as judge
@@ -194,7 +200,7 @@ def evaluate_real(
         run.log_metrics({k: v for k, v in found.items() if isinstance(v, float)})
         run.log_artifact(out)
     typer.echo(f"{out}: {found['records']} records")
-    for size, errors in found["mse"].items():
+    for size, errors in sorted(found["mse"].items(), key=lambda item: int(item[0])):
         told = "  ".join(f"{name} {errors[name]:.5f}" for name in ("model", "pca", "patch_pca"))
         typer.echo(f"  {size:>4} numbers  {told}")
 

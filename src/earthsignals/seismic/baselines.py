@@ -19,6 +19,7 @@ from torch import Tensor
 from earthsignals.seismic.patch_pca import COARSE_COMPONENTS, COARSE_GRID, COARSE_IMAGES, PatchPca
 from earthsignals.seismic.pca import EXACT_UP_TO, Pca
 from earthsignals.seismic.spectrogram.image import Preprocessing, SpectrogramImage
+from earthsignals.seismic.store.packed import evenly
 
 if TYPE_CHECKING:
     from earthsignals.seismic.store.packed import Store

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 
 from earthsignals.compute.device import deterministic
+from earthsignals.seismic import tensorboard
 from earthsignals.seismic.checkpoint import load_model, save_model
 from earthsignals.seismic.denoising.batches import MixedBatches, Sources
 from earthsignals.seismic.denoising.loss import DenoisingLoss
@@ -53,13 +55,14 @@ class TrainedDenoiser:
 
 def train_denoiser(
     store: Store, params: SeismicParams, settings: Settings, out: Path, *, resume_root: Path,
-    run: Run | None = None,
+    run: Run | None = None, log_folder: Path = tensorboard.FOLDER,
 ) -> TrainedDenoiser:  # fmt: skip
     """Train `params.denoiser` on mixtures of the training split and write `out`.
 
     The weights kept are those of the epoch with the largest gain on mixtures of the development split. The
     scaling is joint whatever `params.scaling` says: a mask needs decibels, and the components' ratios.
-    A killed training resumes exactly when called again with the same arguments, until `clear`.
+    A killed training resumes exactly when called again with the same arguments, until `clear`. With
+    `params.tensorboard`, curves go to `log_folder`/denoiser.
 
     Raises EarthSignalsError for a store without clean records or without noise in a split.
     """
@@ -73,14 +76,17 @@ def train_denoiser(
         MixedBatches(store, sources[split], options.mixing_db, augment=split == "train", seed=options.seed)
         for split in sources
     )
-    result = fit(
-        network, DenoisingLoss(preprocessing), training, validation, options, settings,
-        resume_root=resume_root,
-        key=resume_key(
-            "denoiser", options.model_dump(mode="json"), preprocessing.to_dict(), _identity(store),
-        ),
-        run=run, description="training the denoiser",
-    )  # fmt: skip
+    with nullcontext() if not params.tensorboard else tensorboard.TensorboardLog(
+        log_folder / "denoiser"
+    ) as log:
+        result = fit(
+            network, DenoisingLoss(preprocessing), training, validation, options, settings,
+            resume_root=resume_root,
+            key=resume_key(
+                "denoiser", options.model_dump(mode="json"), preprocessing.to_dict(), _identity(store),
+            ),
+            run=run, on_epoch=log, description="training the denoiser",
+        )  # fmt: skip
     save_model(
         out, network, "denoiser", preprocessing, options={"channels": options.channels},
         params=params.model_dump(mode="json"),

@@ -8,13 +8,17 @@ results on one machine.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 from sklearn.cluster import KMeans
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
-from earthsignals.storage import EarthSignalsError
+from earthsignals.storage import EarthSignalsError, atomic_path
 
 COMPONENTS = 32
 """Principal components that distances are taken in."""
@@ -104,3 +108,15 @@ def place_in_plane(points: np.ndarray, seed: int) -> tuple[np.ndarray, str]:
             2, perplexity=perplexity, init=plane / spread * 1e-4, random_state=seed, n_jobs=1
         ).fit_transform(points)
     return made.astype(np.float32), "t-SNE"
+
+
+def export(path: Path, metadata: pd.DataFrame, latents: np.ndarray) -> None:
+    """Write stored records with all that is known of them, and their latents (N, L), as Parquet, atomically.
+
+    `latent` is a list of L float32; the other columns are those of the store's `metadata.csv`.
+    """
+    flat = pa.array(np.ascontiguousarray(latents, np.float32).reshape(-1))
+    table = pa.Table.from_pandas(metadata, preserve_index=False)
+    table = table.append_column("latent", pa.FixedSizeListArray.from_arrays(flat, latents.shape[1]))
+    with atomic_path(path) as temporary:
+        pq.write_table(table, temporary)

@@ -99,6 +99,7 @@ def judge(
         arrays |= more_arrays
     arrays |= sections.examples(scene, error)
     arrays["embedding/latent"] = latents
+    arrays["embedding/clusters"] = np.array(params.evaluate.clusters)
     arrays["embedding/weight"] = models.bottleneck.network.scale[: latents.shape[1]].cpu().numpy()
     return Evaluation(metrics, arrays)
 

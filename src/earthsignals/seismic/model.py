@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 from torch import nn
 
-from earthsignals.seismic.networks.bottleneck import Bottleneck
-from earthsignals.seismic.networks.denoiser import Denoiser
-from earthsignals.seismic.networks.seed import SeedAutoencoder
 from earthsignals.storage import EarthSignalsError
 
-NETWORKS: dict[str, type[nn.Module]] = {
-    "bottleneck": Bottleneck,
-    "denoiser": Denoiser,
-    "seed": SeedAutoencoder,
+NETWORKS = {
+    "bottleneck": ("earthsignals.seismic.networks.bottleneck", "Bottleneck"),
+    "denoiser": ("earthsignals.seismic.networks.denoiser", "Denoiser"),
+    "seed": ("earthsignals.seismic.networks.seed", "SeedAutoencoder"),
 }
+"""Module and class; imported when built, so that a stage depends on its own network alone."""
 
 
 def build(architecture: str, options: Mapping[str, Any]) -> nn.Module:
@@ -28,4 +27,5 @@ def build(architecture: str, options: Mapping[str, Any]) -> nn.Module:
         raise EarthSignalsError(
             f"there is no seismic network `{architecture}`; there are {', '.join(NETWORKS)}"
         )
-    return NETWORKS[architecture](**options)
+    module, name = NETWORKS[architecture]
+    return getattr(import_module(module), name)(**options)

@@ -87,7 +87,8 @@ class PatchPca:
         mean = total / count
         centre = mean.float()
         covariance = product.baddbmm_(centre[:, :, None], centre[:, None, :], alpha=-count).div_(count - 1)
-        values, vectors = torch.linalg.eigh(covariance)
+        # In float64: cells that are padding in all images leave a matrix that float32 cannot take apart.
+        values, vectors = (found.to(covariance.dtype) for found in torch.linalg.eigh(covariance.double()))
         values[values < _LEAST_VARIANCE * values.max()] = 0
         return cls(grid, shape, centre, vectors.flip(2).contiguous(), values.flip(1))
 

@@ -34,6 +34,7 @@ from earthsignals.seismic.prediction.outputs import (
     write_miniseed,
     write_table,
 )
+from earthsignals.seismic.prediction.places import check_folder, check_targets
 from earthsignals.seismic.prediction.windows import Layout, OverlapAdd, Piece, cut, in_batches
 from earthsignals.storage import EarthSignalsError
 
@@ -123,6 +124,7 @@ def score(
             "model that `dvc repro seismic-train` writes"
         )
     inputs = _open(paths, model, reading)
+    _check_table(out, inputs)
     rows: list[dict[str, Any]] = []
     for batch in _batches(inputs, model, batch_size, "scores"):
         found = applied.reconstructed(batch, latents=True)
@@ -152,6 +154,7 @@ def embed(
     """
     applied, out = Applied(model, AUTOENCODERS), Path(out)
     inputs = _open(paths, model, reading)
+    _check_table(out, inputs)
     rows: list[dict[str, Any]] = []
     latents = []
     for batch in _batches(inputs, model, batch_size, "embeddings"):
@@ -179,6 +182,11 @@ def _open(paths: Paths, model: SpectrogramModel, reading: ReadingParams | None) 
 
 def _refused_beside(table: Path) -> Path:
     return table.with_name(f"{table.stem}_refused.csv")
+
+
+def _check_table(out: Path, inputs: Inputs) -> None:
+    check_folder(out.parent)
+    check_targets([out, _refused_beside(out)], inputs.files)
 
 
 def _place(piece: Piece) -> dict[str, Any]:
@@ -221,6 +229,10 @@ def _write_waveforms(
     """Windows → results → records → one miniSEED per source; the sentence on what was done."""
     refuse_inside(out, paths)
     inputs = _open(paths, model, reading)
+    targets = {source: out / source.name.with_name(f"{source.name.name}_{ending}.mseed")
+               for source in inputs.sources}  # fmt: skip
+    check_folder(out)
+    check_targets([*targets.values(), out / "refused.csv", out / "reconstruction.csv"], inputs.files)
 
     def finished() -> Iterator[tuple[Source, Recording, np.ndarray]]:
         for batch in _batches(inputs, model, batch_size, ending, overlap=True):
@@ -234,7 +246,7 @@ def _write_waveforms(
         made = []
         for _, recording, waveform in group:
             made.extend(traces(recording.native, recording.at_native_rate(waveform)))
-        write_miniseed(out / source.name.with_name(f"{source.name.name}_{ending}.mseed"), made)
+        write_miniseed(targets[source], made)
         files += 1
     refused = inputs.report(out / "refused.csv")
     return f"{out}: {files} files with {inputs.used} records {ending}{refused}"

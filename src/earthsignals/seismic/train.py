@@ -7,6 +7,7 @@ guise, and an epoch takes seconds.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,7 +134,7 @@ def train_bottleneck(
         )  # fmt: skip
     save_model(
         out, network, "bottleneck", preprocessing, options=built, params=params.model_dump(mode="json"),
-        reference=_reference(network, batches, store, training.rows),
+        reference=_reference(network, store, {"train": batches, "dev": held_out}),
     )  # fmt: skip
     trained = TrainedBottleneck(result, sum(p.numel() for p in network.parameters()), len(batches))
     if run is not None:
@@ -158,11 +159,13 @@ def _initial(training: Guises, params: SeismicParams) -> tuple[Bottleneck, dict[
     options = params.train
     if options.initial_checkpoint is not None:
         model = load_model(options.initial_checkpoint, "bottleneck")
-        if model.network.sizes != options.sizes or model.preprocessing != training.preprocessing:
+        own = model.options["hidden"], model.network.sizes, model.preprocessing
+        if own != (options.hidden, options.sizes, training.preprocessing):
             raise EarthSignalsError(
-                f"{options.initial_checkpoint} has latents of {list(model.network.sizes)} numbers and a "
-                f"preprocessing of its own; seismic.train.sizes is {list(options.sizes)}: name a checkpoint "
-                "of the same sizes, STFT and scaling, or leave seismic.train.initial_checkpoint empty"
+                f"{options.initial_checkpoint} has latents of {list(model.network.sizes)} numbers, width "
+                f"{model.options['hidden']} and a preprocessing of its own; seismic.train asks for "
+                f"{list(options.sizes)} and {options.hidden}: name a checkpoint of the same sizes, width, "
+                "STFT and scaling, or leave seismic.train.initial_checkpoint empty"
             )
         return model.network.requires_grad_(True).train(), dict(model.options)
     built = {
@@ -194,9 +197,11 @@ def _coefficients(network: Bottleneck, guises: Guises, number: int) -> tuple[Ten
 
 @torch.no_grad()
 def _reference(
-    network: Bottleneck, batches: CoefficientBatches, store: Store, rows: np.ndarray
+    network: Bottleneck, store: Store, batches: Mapping[str, CoefficientBatches]
 ) -> dict[str, Tensor]:
-    """What anomalies are measured against: latents of the training earthquakes as they are."""
-    earthquakes = np.isin(rows, store.rows("train", category="earthquake"))
-    coefficients = batches.coefficients[0][torch.from_numpy(earthquakes)]
-    return fit_reference(network.latent(coefficients).numpy())
+    """What anomalies are measured against: latents of training earthquakes, thresholds of held-out ones."""
+    latents = {}
+    for split, known in batches.items():
+        earthquakes = np.isin(store.rows(split), store.rows(split, category="earthquake"))
+        latents[split] = network.latent(known.coefficients[0][torch.from_numpy(earthquakes)]).numpy()
+    return fit_reference(latents["train"], latents["dev"])

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from earthsignals.cli.sections import plume, tdlas
+from earthsignals.cli.sections import plume, seismic, tdlas
 from earthsignals.cli.sections.words import Numbers
 
-SECTIONS: dict[str, tuple[str, Callable[[Numbers], str]]] = {**tdlas.SECTIONS, **plume.SECTIONS}
+SECTIONS: dict[str, tuple[str, Callable[[Numbers], str]]] = {
+    **tdlas.SECTIONS, **plume.SECTIONS, **seismic.SECTIONS,
+}  # fmt: skip

@@ -14,18 +14,21 @@ from earthsignals.seismic.figures.inputs import Arrays, position, take, text
 KINDS = ("HH", "HN", "EH", "BH")
 MOST = 2500
 """Points on the map: evenly chosen of more."""
+CLUSTERS = 8
+"""Where the evaluation does not tell their number."""
 LEADING = 32
 """Numbers of an ordered latent that are taken where their weights are not told."""
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
-def embedding(arrays: Arrays, *, clusters: int = 8, seed: int = 0) -> Figure:
+def embedding(arrays: Arrays, *, seed: int = 0) -> Figure:
     """Three views of one t-SNE map of the latents: instruments and noise, signal-to-noise ratio, clusters.
 
     Below them the vertical components of the examples, whose letters stand on the map.
     """
     latents, events = take(arrays, "embedding/latent", "records/is_event")
     events = np.asarray(events, bool)
+    clusters = int(arrays.get("embedding/clusters", CLUSTERS))
     where = position(arrays, "examples")
     shown = _chosen(len(latents), where)
     weight = arrays.get("embedding/weight")

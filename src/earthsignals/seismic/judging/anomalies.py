@@ -24,22 +24,25 @@ QUANTILE = 0.99  # of training earthquakes that pass for usual
 _CHUNK = 512
 
 
-def fit_reference(latents: np.ndarray) -> dict[str, Tensor]:
+def fit_reference(latents: np.ndarray, held_back: np.ndarray | None = None) -> dict[str, Tensor]:
     """What anomalies are measured against, from latents (M, L) of training earthquakes.
 
     mean (L,), precision (L, L), latents (≤ KEPT_LATENTS, L, evenly chosen) float32; threshold_mahalanobis and
-    threshold_knn (): what QUANTILE of the training earthquakes stay below when they are not their own
-    reference.
+    threshold_knn (): what QUANTILE of the earthquakes `held_back` stay below. A network has seen its training
+    records, whose latents lie farther out than those of new ones, so theirs would be too high. Without
+    `held_back`, each of FOLDS parts of the training earthquakes is held against the others.
     """
     latents = np.asarray(latents, np.float64)
     step = np.linspace(0, len(latents) - 1, min(len(latents), KEPT_LATENTS)).round().astype(np.int64)
     kept = latents[step].astype(np.float32)
-    thresholds = {
-        "threshold_mahalanobis": np.quantile(_across_folds(latents), QUANTILE),
-        "threshold_knn": np.quantile(_nearest(kept, kept, NEIGHBOURS, own=True), QUANTILE),
-    }
-    return {**_moments(latents), "latents": torch.from_numpy(kept)} | {
-        name: torch.tensor(value, dtype=torch.float32) for name, value in thresholds.items()
+    moments = _moments(latents)
+    if held_back is not None and len(held_back):
+        distances = mahalanobis(held_back, moments), _nearest(held_back, kept, NEIGHBOURS)
+    else:
+        distances = _across_folds(latents), _nearest(kept, kept, NEIGHBOURS, own=True)
+    thresholds = zip(("threshold_mahalanobis", "threshold_knn"), distances, strict=True)
+    return {**moments, "latents": torch.from_numpy(kept)} | {
+        name: torch.tensor(float(np.quantile(values, QUANTILE))) for name, values in thresholds
     }
 
 

@@ -18,7 +18,7 @@ from sklearn.linear_model import LogisticRegression
 
 from earthsignals.seismic.judging.bootstrap import auc
 
-PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # C of sklearn: smaller is a stronger prior
+PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # C of sklearn: smaller is a stronger prior
 WINDOWS_S = ((0.3, 3.0), (0.5, 5.0), (1.0, 8.0), (2.0, 8.0))
 """Short and long window. With P 10 s after the start the long one fits before it."""
 BANDS_HZ: tuple[tuple[float, float] | None, ...] = (None, (1.0, 20.0), (2.0, 15.0))

@@ -23,7 +23,7 @@ from earthsignals.storage import EarthSignalsError
 if TYPE_CHECKING:
     from earthsignals.seismic.checkpoint import SpectrogramModel
 
-PROBE_RECORDS = 3000
+PROBE_RECORDS = 20_000
 TRIGGER_RECORDS = 400
 BAND_RECORDS = 60
 COARSE_SIZES = (2048, 4096, 8192)

@@ -11,7 +11,7 @@ import numpy as np
 from earthsignals import figures as house
 from earthsignals.compute.mapping import progress
 from earthsignals.seismic.figures.reconstructions import Picture, draw_one
-from earthsignals.storage import atomic_path
+from earthsignals.seismic.prediction.places import written
 
 
 @dataclass
@@ -54,7 +54,7 @@ def write_gallery(out: Path, pictures: list[Picture]) -> list[Path]:
     with progress("gallery", len(pictures), "figures") as bar:
         for number, picture in enumerate(pictures):
             path = out / f"reconstruction_{number:03d}.png"
-            with house.style(), atomic_path(path) as temporary:
+            with house.style(), written(path) as temporary:
                 draw_one(picture).savefig(temporary, format="png", metadata={"Software": None})
             paths.append(path)
             bar.advance()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -69,6 +70,11 @@ class Inputs:
             raise EarthSignalsError("no input was given: pass a waveform file or a folder of them")
         return cls(list(_sources([Path(path) for path in given])), reading, rate_hz)
 
+    @property
+    def files(self) -> list[Path]:
+        """Every file that will be read."""
+        return [path for source in self.sources for path in source.entry.files]
+
     def recordings(self, description: str) -> Iterator[Recording]:
         """Every usable record, in the order of sources, with progress over files.
 
@@ -88,8 +94,8 @@ class Inputs:
         if not self.used:
             reason = self.refused[0]
             raise EarthSignalsError(
-                f"none of {len(self.sources)} files holds a usable record; the first, {reason.file}, "
-                f"{reason.detail}"
+                f"none of {len(self.sources)} files holds a usable record ({self._reasons()}); the first, "
+                f"{reason.file}: {reason.detail}"
                 if len(self.sources) > 1
                 else f"{reason.file}: {reason.detail}"
             )
@@ -108,16 +114,24 @@ class Inputs:
         if not self.refused:
             path.unlink(missing_ok=True)
             return ""
-        write_refused(path, self.refused)
-        reasons = ", ".join(f"{count} {reason}" for reason, count in count_reasons(self.refused).items())
-        return f"; {len(self.refused)} refused ({reasons}), see {path}"
+        try:
+            write_refused(path, self.refused)
+        except OSError as error:
+            raise EarthSignalsError(
+                f"{path}, the list of what was refused, cannot be written ({error.strerror}): make its "
+                "folder writable, or choose another place for the results (--output)"
+            ) from None
+        return f"; {len(self.refused)} refused ({self._reasons()}), see {path}"
+
+    def _reasons(self) -> str:
+        return ", ".join(f"{count} {reason}" for reason, count in count_reasons(self.refused).items())
 
 
 def refuse_inside(out: Path, paths: str | Path | Sequence[str | Path]) -> None:
     """Raise EarthSignalsError where results would lie within a folder of inputs, to be read the next time."""
     for path in [paths] if isinstance(paths, str | Path) else paths:
         path = Path(path)
-        if path.is_dir() and out.resolve().is_relative_to(path.resolve()):
+        if os.path.isdir(path) and out.resolve().is_relative_to(path.resolve()):
             raise EarthSignalsError(
                 f"{out} lies inside the input folder {path}, where the next run would take results for "
                 "records: choose another folder for the results (--output)"
@@ -127,6 +141,7 @@ def refuse_inside(out: Path, paths: str | Path | Sequence[str | Path]) -> None:
 def _sources(paths: list[Path]) -> Iterator[Source]:
     taken: set[Path] = set()
     for path in paths:
+        _require(path)
         for entry in find_files(path, None):
             inner = entry.path.relative_to(path) if path.is_dir() else Path(entry.path.name)
             name, count = inner.with_suffix(""), 1
@@ -135,6 +150,17 @@ def _sources(paths: list[Path]) -> Iterator[Source]:
                 name = inner.with_name(f"{inner.stem}_{count}")
             taken.add(name)
             yield Source(entry, name)
+
+
+def _require(path: Path) -> None:
+    try:
+        path.stat()
+    except OSError as error:
+        missing = isinstance(error, FileNotFoundError)
+        reason = "does not exist" if missing else f"cannot be read ({error.strerror})"
+        raise EarthSignalsError(
+            f"{path} {reason}; expected a waveform file (miniSEED or SAC), or a folder of them"
+        ) from None
 
 
 def _at_rate(native: Record, rate_hz: float) -> Record:

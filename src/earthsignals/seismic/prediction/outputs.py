@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from obspy import Stream, Trace, UTCDateTime
 
+from earthsignals.seismic.prediction.places import written
 from earthsignals.seismic.records.record import Record
-from earthsignals.storage import EarthSignalsError, atomic_path
+from earthsignals.storage import EarthSignalsError
 
 PLACE = ("file", "network", "station", "location", "kind", "event", "start", "seconds")
 """Columns that say which window a row is about; `start` is UTC, `seconds` its measured length."""
@@ -48,7 +49,7 @@ def write_miniseed(path: Path, made: Sequence[Trace]) -> None:
                 f"{path} is not written: {trace.id} would hold values that are no finite numbers; check the "
                 "input's amplitudes (float32 holds up to 3e38) and the model"
             )
-    with atomic_path(path) as temporary:
+    with written(path) as temporary:
         Stream(list(made)).write(str(temporary), format="MSEED", encoding="FLOAT32")
 
 
@@ -64,7 +65,7 @@ def place(record: Record, source: Path, start: int, valid: tuple[int, int]) -> d
 
 def write_table(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
     """Write rows as CSV with these columns, numbers to six digits, missing ones empty; atomically."""
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with written(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(columns)
         table.writerows([_text(row.get(name)) for name in columns] for row in rows)
@@ -92,7 +93,7 @@ def write_embeddings(
     flat = pa.array(np.ascontiguousarray(latents, np.float32).reshape(-1))
     columns["latent"] = pa.FixedSizeListArray.from_arrays(flat, latents.shape[1])
     table = pa.table(columns).replace_schema_metadata(dict(about))
-    with atomic_path(path) as temporary:
+    with written(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
 
 

@@ -153,6 +153,21 @@ def test_good_files_among_bad_ones(call, tmp_path):
     assert "in/bad.mseed,empty" in (tmp_path / "embeddings_refused.csv").read_text()
 
 
+def test_files_of_one_component_each_are_a_record_when_named_one_by_one(call, tmp_path):
+    """`denoise *.SAC`, and the same file twice."""
+    source = write(tmp_path / "a.mseed", record(2000))
+    names = []
+    for trace in obspy.read(source):
+        names.append(f"XX.ABC.{trace.stats.channel}.SAC")
+        trace.write(str(tmp_path / names[-1]), format="SAC")
+    status, output = call("denoise", *names, source, source, "-o", "out")
+    assert (status, output) == (0, "out: 2 files with 2 records denoised\n")
+    found = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert found == ["XX.ABC.HHE_denoised.mseed", "a_denoised.mseed"]
+    assert len(obspy.read(tmp_path / "out" / found[0])) == 3
+    assert call("denoise", *names[:2], "-o", "two")[0] == 1
+
+
 def test_a_model_of_the_wrong_kind_and_a_size_it_was_not_trained_for(call, tmp_path):
     source = write(tmp_path / "a.mseed", record(2000))
     for command, network in (("denoise", "autoencoder"), ("score", "denoiser"), ("embed", "denoiser")):

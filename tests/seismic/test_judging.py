@@ -309,3 +309,14 @@ def test_what_cannot_be_judged_is_refused_in_a_sentence() -> None:
     untrained = replace(store, metadata=store.metadata.assign(split="test"))
     with pytest.raises(EarthSignalsError, match=r"training split has 0 earthquakes"):
         evaluate(untrained, **models, params=SMALL, settings=SETTINGS)
+
+
+def test_thresholds_of_held_out_earthquakes_let_one_in_a_hundred_pass() -> None:
+    """Latents of training records lie farther out (here: a tenth) than those of new ones."""
+    rng = np.random.default_rng(5)
+    training, held_back, new = (rng.normal(size=(4000, 12)) * width for width in (1.1, 1.0, 1.0))
+    reference = anomalies.fit_reference(training, held_back)
+    for name, distance in (("mahalanobis", anomalies.mahalanobis), ("knn", anomalies.knn)):
+        share = (distance(new, reference) > float(reference[f"threshold_{name}"])).mean()
+        # 1 % of 4,000 with the scatter of both samples: three standard errors.
+        assert abs(share - 0.01) < 0.007, name

@@ -12,6 +12,7 @@ import numpy as np
 from earthsignals.compute.mapping import progress
 from earthsignals.seismic.params import ReadingParams
 from earthsignals.seismic.records.folder import FileEntry, find_files
+from earthsignals.seismic.records.folder import _grouped as group_files
 from earthsignals.seismic.records.read import read_stations
 from earthsignals.seismic.records.record import Record, RefusedRecord
 from earthsignals.seismic.records.refused import Refusal, count_reasons, write_refused
@@ -140,16 +141,31 @@ def refuse_inside(out: Path, paths: str | Path | Sequence[str | Path]) -> None:
 
 def _sources(paths: list[Path]) -> Iterator[Source]:
     taken: set[Path] = set()
+    for inner, entry in _entries(paths):
+        name, count = inner.with_suffix(""), 1
+        while name in taken:  # a.sac beside a.mseed, or the same name in two folders
+            count += 1
+            name = inner.with_name(f"{inner.stem}_{count}")
+        taken.add(name)
+        yield Source(entry, name)
+
+
+def _entries(paths: list[Path]) -> Iterator[tuple[Path, FileEntry]]:
+    """Entries in the order given, with their paths below the folder given; files of one record become one."""
     for path in paths:
         _require(path)
+    single = list(dict.fromkeys(path for path in paths if not path.is_dir()))
+    together = {file: entry for entry in group_files(iter(single)) for file in entry.files}
+    seen: set[Path] = set()
+    for path in paths:
+        if path in together:
+            entry = together[path]
+            if entry.path not in seen:
+                seen.add(entry.path)
+                yield Path(entry.path.name), entry
+            continue
         for entry in find_files(path, None):
-            inner = entry.path.relative_to(path) if path.is_dir() else Path(entry.path.name)
-            name, count = inner.with_suffix(""), 1
-            while name in taken:  # a.sac beside a.mseed, or the same name in two folders
-                count += 1
-                name = inner.with_name(f"{inner.stem}_{count}")
-            taken.add(name)
-            yield Source(entry, name)
+            yield entry.path.relative_to(path), entry
 
 
 def _require(path: Path) -> None:

@@ -195,7 +195,7 @@ def test_seismic_sections_state_the_numbers() -> None:
     assert "oracle" not in text and "knows the answer" not in text  # it was not judged
     assert "latent of 16,128 numbers" in text and "patch-PCA of as many numbers – and –" in text
     assert "1200 real records (40 HH, 39 HN; 2 refused as faulty)" in text
-    assert "against 25 recorded noise: 0.992 from the latent, 0.997 from STA/LTA." in text
+    assert "against 25 recorded noise windows: 0.992 from the latent, 0.997 from STA/LTA." in text
     assert "| waveform → STFT | 28 × |" in text and "371 miniSEED files per second" in text
 
 

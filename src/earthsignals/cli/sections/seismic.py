@@ -5,6 +5,7 @@ from __future__ import annotations
 from earthsignals.cli.sections.words import Numbers, measured_on, table, three_digits
 
 METHODS = {"model": "**network**", "pca": "PCA", "patch_pca": "patch-PCA"}
+NOISE = {"recorded": "recorded noise windows", "surrogates": "surrogates of the noise before P"}
 DENOISERS = {
     "model": "**network**", "wiener": "Wiener filter that knows P", "best_bandpass": "best fixed band-pass",
     "bandpass": "band-pass 1–20 Hz", "oracle": "mask that knows the answer (no method beats it)",
@@ -69,7 +70,7 @@ def _plain(metrics: Numbers) -> str:
     return (
         f"The plain convolutional autoencoder (latent of {plain['numbers']:,} numbers, each component scaled "
         f"from its minimum to its maximum) reaches MSE {_around(plain, 'mse_seed', 1000)} and MAE "
-        f"{_around(plain, 'mae_seed', 1000)} × 1/1,000 in that scaling, where zero scores "
+        f"{_around(plain, 'mae_seed', 1000)} (both × 1,000) in that scaling, where zero scores "
         f"{_around(plain, 'mse_zero', 1000)} and {_around(plain, 'mae_zero', 1000)}, the mean "
         f"{_around(plain, 'mse_mean', 1000)} and {_around(plain, 'mae_mean', 1000)}, and patch-PCA of as "
         f"many numbers {_around(plain, 'mse_patch_pca', 1000)} and {_around(plain, 'mae_patch_pca', 1000)}."
@@ -94,7 +95,7 @@ def real(found: Numbers) -> str:
 
 def _real_detection(found: Numbers) -> str:
     told = [
-        f"{by['noise_records']} {name} noise: {_around(by, 'auc_latent', digits=3)} from the latent, "
+        f"{by['noise_records']} {NOISE[name]}: {_around(by, 'auc_latent', digits=3)} from the latent, "
         f"{_around(by, 'auc_sta_lta', digits=3)} from STA/LTA"
         for name, by in found["auc_by_noise"].items()
     ]

@@ -12,7 +12,8 @@ import pytest
 from obspy.io.quakeml.core import _validate as validate_quakeml
 from obspy.io.stationxml.core import validate_stationxml
 
-from earthsignals.seismic.params import SeismicParams
+from earthsignals.seismic.params import ReadingParams, SeismicParams
+from earthsignals.seismic.prediction.inputs import Inputs
 from earthsignals.seismic.simulation import write as writing
 from earthsignals.seismic.simulation.catalogue import response_of
 from earthsignals.seismic.simulation.record import simulate, specs
@@ -147,3 +148,12 @@ def test_the_table_gives_what_is_known_and_leaves_the_rest_empty(table):
         assert all(known) if row["category"] == "earthquake" else not any(known)
         if row["category"] == "earthquake":
             assert int(row["p_sample"]) == 1000 < int(row["s_sample"]) < 7000
+
+
+def test_predictions_find_the_stations_one_folder_above_and_read_motion(folder: Path) -> None:
+    """Without the StationXML every record would be refused; with it counts become m/s, far smaller."""
+    path = sorted(folder.glob("HH/*.mseed"))[0]
+    (motion,) = Inputs.of(path, ReadingParams(response="remove"), 100.0).recordings("test")
+    (counts,) = Inputs.of(path, ReadingParams(), 100.0).recordings("test")
+    assert (motion.record.units, counts.record.units) == ("m/s", "counts")
+    assert 0 < np.abs(motion.record.waveform).max() < 1e-5 * np.abs(counts.record.waveform).max()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from obspy import Inventory
 
 from earthsignals.compute.mapping import progress
 from earthsignals.seismic.params import ReadingParams
@@ -17,6 +19,7 @@ from earthsignals.seismic.records.read import read_stations
 from earthsignals.seismic.records.record import Record, RefusedRecord
 from earthsignals.seismic.records.refused import Refusal, count_reasons, write_refused
 from earthsignals.seismic.records.resampling import resample
+from earthsignals.seismic.records.response import read_inventory
 from earthsignals.storage import EarthSignalsError
 
 
@@ -103,7 +106,10 @@ class Inputs:
 
     def _read(self, source: Source) -> list[Record]:
         try:
-            return read_stations(source.entry, self.reading, None, refused=self.refused)
+            inventory = stations_near(source.entry.path) if self.reading.response == "remove" else None
+            return read_stations(
+                source.entry, self.reading, None, inventory=inventory, refused=self.refused
+            )
         except RefusedRecord:  # it is in the list already
             return []
 
@@ -126,6 +132,19 @@ class Inputs:
 
     def _reasons(self) -> str:
         return ", ".join(f"{count} {reason}" for reason, count in count_reasons(self.refused).items())
+
+
+def stations_near(path: Path) -> Inventory | None:
+    """The StationXML beside a file, or one folder above it, as in `<folder>/HH/<record>.mseed`."""
+    for folder in path.absolute().parents[:2]:
+        if (found := _inventory(folder)) is not None:
+            return found
+    return None
+
+
+@lru_cache(maxsize=8)
+def _inventory(folder: Path) -> Inventory | None:
+    return read_inventory(folder)
 
 
 def refuse_inside(out: Path, paths: str | Path | Sequence[str | Path]) -> None:

@@ -137,8 +137,8 @@ def _record(
         picks=_picks(sensor, start),
         offset=tuple(offset.tolist()),
         channels=tuple(
-            sensor.channel(span.letters[component]) if row.any() else ""
-            for component, row in zip(COMPONENTS, waveform, strict=True)
+            sensor.channel(span.letters[component]) if component in span.letters else ""
+            for component in COMPONENTS
         ),
     )  # fmt: skip
 

@@ -42,7 +42,7 @@ class Record:
     the values (beyond 2^24)."""
     channels: tuple[str, str, str] = ("", "", "")
     """Channel codes the components came from (`HHE`, or `HH2` where 1 and 2 were taken for N and E); empty
-    for a component that was filled with zeros."""
+    for a component that the file does not have."""
     recorded_rate_hz: float = float("nan")
     """Sampling rate of the file, before resampling."""
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,43 +19,16 @@ from earthsignals.seismic.params import SeismicParams
 from earthsignals.seismic.spectrogram.image import Preprocessing
 from earthsignals.seismic.store.packed import Store
 from earthsignals.settings import Settings
-from earthsignals.training import FitResult, fit, resume_key
+from earthsignals.training import Trained, fit, resume_key
 
 if TYPE_CHECKING:
     from earthsignals.tracking import Run
 
 
-@dataclass(frozen=True)
-class TrainedDenoiser:
-    """What a training gives besides its model file."""
-
-    result: FitResult
-    parameters: int
-    clean_records: int
-    noise_records: int
-
-    @property
-    def history(self) -> list[dict[str, float]]:
-        """One row per epoch: losses are minus the gain in dB, see `denoising.loss`."""
-        return self.result.history
-
-    def metrics(self) -> dict[str, Any]:
-        """Final numbers for a log."""
-        return {
-            "best_epoch": self.result.best_epoch, "best_validation_loss": self.result.best_loss,
-            "parameters": self.parameters, "clean_records": self.clean_records,
-            "noise_records": self.noise_records,
-        }  # fmt: skip
-
-    def clear(self) -> None:
-        """Remove the resume points; call it once everything that the stage writes is there."""
-        self.result.clear()
-
-
 def train_denoiser(
     store: Store, params: SeismicParams, settings: Settings, out: Path, *, resume_root: Path,
     run: Run | None = None, log_folder: Path = tensorboard.FOLDER,
-) -> TrainedDenoiser:  # fmt: skip
+) -> Trained:  # fmt: skip
     """Train `params.denoiser` on mixtures of the training split and write `out`.
 
     The weights kept are those of the epoch with the largest gain on mixtures of the development split. The
@@ -91,9 +63,10 @@ def train_denoiser(
         out, network, "denoiser", preprocessing, options={"channels": options.channels},
         params=params.model_dump(mode="json"),
     )  # fmt: skip
-    trained = TrainedDenoiser(
-        result, sum(p.numel() for p in network.parameters()), len(training), len(sources["train"].noise)
-    )
+    trained = Trained(result, {
+        "parameters": sum(p.numel() for p in network.parameters()), "clean_records": len(training),
+        "noise_records": len(sources["train"].noise),
+    })  # fmt: skip
     if run is not None:
         run.log_metrics(trained.metrics())
         _log_signature(run, validation, out)

@@ -7,7 +7,6 @@ padding does not count.
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,38 +24,13 @@ from earthsignals.seismic.spectrogram.image import Preprocessing
 from earthsignals.seismic.store.packed import Store, evenly
 from earthsignals.settings import Settings
 from earthsignals.storage import EarthSignalsError
-from earthsignals.training import FitResult, fit, resume_key
+from earthsignals.training import Trained, fit, resume_key
 
 if TYPE_CHECKING:
     from earthsignals.tracking import Run
 
 VALIDATION_SHARE = 0.25  # of the number of training records: as many of the development split at most
 SHOWN = 4  # reconstructions in TensorBoard
-
-
-@dataclass(frozen=True)
-class TrainedSeed:
-    """What a training gives besides its model file."""
-
-    result: FitResult
-    parameters: int
-    records: int
-
-    @property
-    def history(self) -> list[dict[str, float]]:
-        """One row per epoch: mean squared (`loss`) and mean absolute (`mae`) errors."""
-        return self.result.history
-
-    def metrics(self) -> dict[str, Any]:
-        """Final numbers for a log."""
-        return {
-            "best_epoch": self.result.best_epoch, "best_validation_loss": self.result.best_loss,
-            "parameters": self.parameters, "records": self.records,
-        }  # fmt: skip
-
-    def clear(self) -> None:
-        """Remove the resume points; call it once everything that the stage writes is there."""
-        self.result.clear()
 
 
 class ReconstructionLoss:
@@ -86,7 +60,7 @@ def matrix_units(device: torch.device) -> Any:
 def train_seed(
     store: Store, params: SeismicParams, settings: Settings, out: Path, *, resume_root: Path,
     run: Run | None = None, log_folder: Path = tensorboard.FOLDER,
-) -> TrainedSeed:  # fmt: skip
+) -> Trained:  # fmt: skip
     """Train `params.seed` on earthquakes of the training split and write `out`.
 
     The weights kept are those of the epoch with the least error on the development split. A killed training
@@ -117,7 +91,8 @@ def train_seed(
             run=run, on_epoch=log, description="training the plain autoencoder",
         )  # fmt: skip
     save_model(out, network, "seed", preprocessing, params=params.model_dump(mode="json"))
-    trained = TrainedSeed(result, sum(p.numel() for p in network.parameters()), len(training))
+    parameters = sum(p.numel() for p in network.parameters())
+    trained = Trained(result, {"parameters": parameters, "records": len(training)})
     if run is not None:
         run.log_metrics(trained.metrics())
         _log_signature(run, network, validation)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,37 +29,12 @@ from earthsignals.seismic.spectrogram.image import Preprocessing
 from earthsignals.seismic.store.packed import Store
 from earthsignals.settings import Settings
 from earthsignals.storage import EarthSignalsError
-from earthsignals.training import FitResult, fit, resume_key
+from earthsignals.training import Trained, fit, resume_key
 
 if TYPE_CHECKING:
     from earthsignals.tracking import Run
 
 SHOWN = 4  # reconstructions in TensorBoard
-
-
-@dataclass(frozen=True)
-class TrainedBottleneck:
-    """What a training gives besides its model file."""
-
-    result: FitResult
-    parameters: int
-    records: int
-
-    @property
-    def history(self) -> list[dict[str, float]]:
-        """One row per epoch: mean squared errors of the image at every size, and their mean (`loss`)."""
-        return self.result.history
-
-    def metrics(self) -> dict[str, Any]:
-        """Final numbers for a log."""
-        return {
-            "best_epoch": self.result.best_epoch, "best_validation_loss": self.result.best_loss,
-            "parameters": self.parameters, "records": self.records,
-        }  # fmt: skip
-
-    def clear(self) -> None:
-        """Remove the resume points; call it once everything that the stage writes is there."""
-        self.result.clear()
 
 
 class CoefficientBatches:
@@ -102,7 +76,7 @@ class CoefficientLoss:
 def train_bottleneck(
     store: Store, params: SeismicParams, settings: Settings, out: Path, *, resume_root: Path,
     run: Run | None = None, log_folder: Path = tensorboard.FOLDER,
-) -> TrainedBottleneck:  # fmt: skip
+) -> Trained:  # fmt: skip
     """Train `params.train` on all records of the training split and write `out`.
 
     The weights kept are those of the epoch with the least error on the development split. A killed training
@@ -136,7 +110,8 @@ def train_bottleneck(
         out, network, "bottleneck", preprocessing, options=built, params=params.model_dump(mode="json"),
         reference=_reference(network, store, {"train": batches, "dev": held_out}),
     )  # fmt: skip
-    trained = TrainedBottleneck(result, sum(p.numel() for p in network.parameters()), len(batches))
+    parameters = sum(p.numel() for p in network.parameters())
+    trained = Trained(result, {"parameters": parameters, "records": len(batches)})
     if run is not None:
         run.log_metrics(trained.metrics())
         with torch.no_grad():

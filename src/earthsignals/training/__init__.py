@@ -16,10 +16,12 @@ from earthsignals.training.checkpoint import load_checkpoint, save_checkpoint
 from earthsignals.training.data import BatchSource
 from earthsignals.training.loop import FitResult, fit, resume_key
 from earthsignals.training.options import TrainingOptions
+from earthsignals.training.trained import Trained
 
 __all__ = [
     "BatchSource",
     "FitResult",
+    "Trained",
     "TrainingOptions",
     "fit",
     "load_checkpoint",

@@ -262,6 +262,11 @@ def test_evaluation_tells_what_it_promises(evaluation, tmp_path) -> None:
         assert np.isfinite(metrics[key]), key
     assert metrics["floor_source"] == "twins"
     assert metrics["mse_zero"] > metrics["mse_mean"] > metrics["mse"]["16"]["pca"]
+    for name in ("zero", "mean", "means"):
+        above = metrics[f"mse_{name}"] - metrics["mse_floor"]
+        assert metrics[f"mse_{name}_excess"] == pytest.approx(above)
+        # The mean of magnitudes never exceeds the root of the mean of squares.
+        assert 0 < metrics[f"mae_joint_{name}"] <= metrics[f"mse_{name}"] ** 0.5
     count = metrics["records"]
     assert arrays["errors/model"].shape == (3, count, 3)
     assert arrays["examples/input"].shape == arrays["examples/size_16"].shape

@@ -44,7 +44,12 @@ def reconstruct(scene: Scene, floor: Floor, record_floor: np.ndarray) -> tuple[M
     metrics |= {"mean_numbers": baselines.mean_numbers, "mse": {}, "mae": {}}
     for name in CONSTANTS:
         (errors,) = found[name].values()
-        metrics |= named(f"mse_{name}", events.mean(of_events(errors)))
+        value, resampled = events.resampled_mean(of_events(errors))
+        metrics |= named(f"mse_{name}", with_interval(value, resampled))
+        above = with_interval(value - floor_mean[0], resampled - floor_mean[1])
+        metrics |= named(f"mse_{name}_excess", above)
+        # In this scaling; `mae_zero` and `mae_mean` stand beside the plain autoencoder, in its own.
+        metrics |= named(f"mae_joint_{name}", events.mean(of_events(errors, "mae")))
     for size in sizes:
         metrics["mse"][str(size)] = told = {}
         metrics["mae"][str(size)] = {}

@@ -6,15 +6,13 @@ the stage with the key's full path and the allowed range.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
-from earthsignals.params import Range, Section
+from earthsignals.params import NonNegative, Range, Section, Share
 from earthsignals.training import TrainingOptions
 
-NonNegative = Annotated[float, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
 Window = Literal[64, 256]
 Architecture = Literal["plumenet", "googlenet", "googlenet-valid", "unet"]
 Peer = Literal[

@@ -69,6 +69,7 @@ def linear_start(guises: Guises, components: int, number: int) -> Pca:
     few = Guises(guises.store, evenly(guises.rows, max(STARTING, 2 * components)), guises.preprocessing)
     linear = Pca.fit(torch.cat([x.flatten(1) for x, _ in few.blocks(0)]), components)
     shares = np.array_split(np.arange(number), min(ROUNDS, number))
+    plain: list[Tensor] = []  # sums of guise 0, for the mean
     with progress("leading directions", number * len(guises.rows), "records") as bar:
         for share in shares:
             grown = torch.zeros_like(linear.basis)
@@ -76,7 +77,9 @@ def linear_start(guises: Guises, components: int, number: int) -> Pca:
                 for x, _ in guises.blocks(int(guise)):
                     centred = x.flatten(1) - linear.mean
                     grown.addmm_((centred @ linear.basis.T).T, centred)
+                    if guise == 0:
+                        plain.append(x.flatten(1).double().sum(0))
                     bar.advance(len(x))
             linear = Pca(linear.mean, orthonormal(grown), linear.variances)
-    mean = torch.stack([x.flatten(1).double().sum(0) for x, _ in guises.blocks(0)]).sum(0) / len(guises.rows)
+    mean = torch.stack(plain).sum(0) / len(guises.rows)
     return turned_to(mean.float(), linear.basis, (x for x, _ in guises.blocks(0)))

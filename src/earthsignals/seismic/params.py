@@ -10,11 +10,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from earthsignals.params import Range, Section
+from earthsignals.params import NonNegative, Range, Section, Share
 from earthsignals.training import TrainingOptions
 
-NonNegative = Annotated[float, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Kind = Annotated[str, Field(pattern=r"^[A-Z][A-Z]$")]
 """Band and instrument code of SEED channels: HH broadband velocity, EH short-period velocity, HN strong

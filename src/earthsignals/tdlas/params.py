@@ -10,11 +10,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from earthsignals.params import Range, Section
+from earthsignals.params import NonNegative, Range, Section
 from earthsignals.training import TrainingOptions
 
 Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
 
 
 class TemperatureRange(Range):

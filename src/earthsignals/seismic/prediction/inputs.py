@@ -13,8 +13,7 @@ from obspy import Inventory
 
 from earthsignals.compute.mapping import progress
 from earthsignals.seismic.params import ReadingParams
-from earthsignals.seismic.records.folder import FileEntry, find_files
-from earthsignals.seismic.records.folder import _grouped as group_files
+from earthsignals.seismic.records.folder import FileEntry, find_files, group_files
 from earthsignals.seismic.records.read import read_stations
 from earthsignals.seismic.records.record import Record, RefusedRecord
 from earthsignals.seismic.records.refused import Refusal, count_reasons, write_refused

@@ -67,7 +67,7 @@ def find_files(folder: str | Path, channels: Sequence[str] | None) -> list[FileE
             f"{folder} is no folder; expected one with waveform files ({', '.join(SUFFIXES)}), in the layout "
             "{KIND}/{event}_{station}_{KIND}.mseed or any other"
         )
-    entries = _grouped(_walk(folder))
+    entries = group_files(_walk(folder))
     if not entries:
         raise EarthSignalsError(
             f"{folder} holds no waveform file, in itself or below; expected names that end in "
@@ -101,7 +101,7 @@ def _walk(folder: Path) -> Iterator[Path]:
                 yield Path(root, name)
 
 
-def _grouped(paths: Iterator[Path]) -> list[FileEntry]:
+def group_files(paths: Iterator[Path]) -> list[FileEntry]:
     """Entries of single files, and of files that differ in their component's letter alone."""
     groups: dict[tuple, dict[str, Path]] = {}
     for path in paths:

@@ -1,13 +1,17 @@
 # One-command entry points. Each makes the environment first where it is missing or out of date.
 # Nothing exported here is load-bearing: in the activated .venv plain `dvc repro` does the same.
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test lint ui real clean-venv
+.PHONY: help setup repro test test-services lint ui real remote push pull tunnel server droplet clean-venv
 .DELETE_ON_ERROR:
 SHELL := /bin/bash
 
 # PIPELINE=tdlas restricts `repro` and `real` to one pipeline.
 PIPELINE ?=
 PORT ?= 5000
+# Where `remote` keeps artifacts (default: a folder beside this one), and the machine of `tunnel` and
+# `droplet`, as ssh knows it: root@203.0.113.7 or a name of ~/.ssh/config.
+URL ?=
+HOST ?=
 # Folder of the real data of all pipelines; default: the setting real_data.
 DATA ?=
 
@@ -54,13 +58,19 @@ repro: setup ## reproduce all pipelines, or PIPELINE=tdlas, then show the headli
 	@earthsignals summary $(PIPELINE)
 
 test: setup ## run all tests
-	python -m pytest -q
+	python -m pytest -q --ignore tests/services
+
+test-services: setup ## install and run real servers (PostgreSQL, sshd, S3, SLURM, Chromium) and test with them
+	@for name in sshd s3 postgres slurm chromium; do \
+	    services/$$name.sh check 2>/dev/null || services/$$name.sh install || exit 1; done
+	python -m pytest -q tests/services
 
 lint: setup ## check style and import rules
 	ruff check .
 	lint-imports
 
-ui: setup ## browse runs at http://127.0.0.1:5000 (PORT=…)
+ui: setup ## browse runs, pulled ones too, at http://127.0.0.1:5000 (PORT=…)
+	@earthsignals runs import
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --host 127.0.0.1 --port $(PORT) \
 	    --workers 1 --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
 
@@ -69,6 +79,26 @@ real: setup ## evaluate on real data outside the repository (PIPELINE=…, DATA=
 	    'from earthsignals.settings import load_settings; print(load_settings().real_data)')}"; \
 	for pipeline in $(or $(PIPELINE),tdlas plume seismic); do \
 	    earthsignals $$pipeline evaluate-real "$$data/$$pipeline" || exit 1; done
+
+remote: setup ## say where artifacts are kept (URL=folder, ssh://…, s3://…)
+	@earthsignals remote add $(if $(URL),'$(URL)')
+
+push: setup ## send artifacts and run records to the remote
+	dvc push --run-cache
+
+pull: setup ## fetch artifacts and run records, show pulled runs in MLflow
+	@earthsignals remote check
+	dvc pull --run-cache
+	@earthsignals runs import
+
+tunnel: setup ## one ssh connection with host-key checking for the remote and for MLflow (HOST=…)
+	earthsignals tunnel $(HOST)
+
+server: setup ## an MLflow server for a team; asks for PostgreSQL and S3 (docs/experiments.md)
+	earthsignals server
+
+droplet: setup ## what a rented GPU costs; with HOST=… make it ready (docs/droplet.md)
+	@earthsignals droplet $(if $(HOST),setup '$(HOST)',cost)
 
 clean-venv: ## remove the environment
 	rm -rf .venv

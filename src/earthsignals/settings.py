@@ -35,15 +35,25 @@ class Settings(Section):
     device: str = Field("auto", pattern=r"^(auto|cpu|mps|(cuda|rocm)(:\d+)?)$")
     """`auto` takes CUDA or ROCm, then MPS, then the CPU; a named device must be there."""
     devices: int = Field(1, ge=1, le=1024)
-    """Ranks of distributed training (DDP) on this machine."""
+    """Ranks of distributed training (DDP) on each machine."""
+    nodes: int = Field(1, ge=1, le=4096)
+    """Machines of distributed training; more than one needs the launcher `srun`."""
+    launcher: Literal["spawn", "srun"] = "spawn"
+    """Who starts the ranks: this process, or SLURM's `srun` inside a job."""
+    stop_file: Path | None = Field(None, strict=False)
+    """When this file appears, a training writes a resume point and leaves; batch jobs name one."""
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
     """Arithmetic of training; `auto` is 32-true on the CPU and bf16-mixed where a GPU has it."""
     threads: int = Field(2, ge=1, le=1024)
     """CPU threads of torch: fixed, not the machine's number, since sums depend on it."""
-    cluster: str | None = None
-    """Where workers live; null is this machine."""
+    cluster: str | None = Field(None, pattern=r"^(tcp://.+|tls://.+|slurm|sge|pbs|lsf|oar|moab|htcondor)$")
+    """Where workers live: a Dask scheduler's address or a batch system; null is this machine."""
+    cluster_options: dict[str, Any] = Field(default_factory=dict)
+    """What dask-jobqueue needs for a batch system: cores, memory, queue, walltime, account, …"""
     price_per_hour_usd: float = Field(0.0, ge=0.0)
     """For `cost_usd` in MLflow."""
+    snapshot_usd_per_gb_month: float = Field(0.06, ge=0.0)
+    """What a stopped droplet's snapshot costs."""
     real_data: Path = Field("../shared/data", strict=False, validate_default=True)
     """Folder of the real data that `make real` evaluates on, seen from the project's root."""
     progress: bool = True

@@ -5,8 +5,9 @@
 .DELETE_ON_ERROR:
 SHELL := /bin/bash
 
-# PIPELINE=tdlas restricts `repro` and `real` to one pipeline.
+# PIPELINE=tdlas restricts `repro`, `real`, `push` and `pull` to one pipeline.
 PIPELINE ?=
+STAGES = $(if $(PIPELINE),$$(dvc stage list --name-only | grep '^$(PIPELINE)-'))
 PORT ?= 5000
 # Where `remote` keeps artifacts (default: a folder beside this one), and the machine of `tunnel` and
 # `droplet`, as ssh knows it: root@203.0.113.7 or a name of ~/.ssh/config.
@@ -84,11 +85,13 @@ remote: setup ## say where artifacts are kept (URL=folder, ssh://…, s3://…)
 	@earthsignals remote add $(if $(URL),'$(URL)')
 
 push: setup ## send artifacts and run records to the remote
-	dvc push --run-cache
+	@earthsignals remote check
+	dvc push --run-cache $(STAGES)
 
 pull: setup ## fetch artifacts and run records, show pulled runs in MLflow
 	@earthsignals remote check
-	dvc pull --run-cache
+	@# What nobody pushed yet is named, and does not keep the rest from coming.
+	dvc pull --run-cache --allow-missing $(STAGES)
 	@earthsignals runs import
 
 tunnel: setup ## one ssh connection with host-key checking for the remote and for MLflow (HOST=…)

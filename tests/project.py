@@ -69,13 +69,14 @@ def lock(folder: Path) -> dict[str, Any]:
 
 
 def tracked_runs(folder: Path, experiment: str) -> list[dict[str, Any]]:
-    """The clone's MLflow runs of a pipeline: id, status, tags, params, metrics, points of train_loss."""
+    """The clone's MLflow runs of a pipeline: id, status, tags, params, metrics, points of train/loss."""
     script = (
         "import json, mlflow; mlflow.set_tracking_uri('sqlite:///mlflow.db')\n"
         f"c = mlflow.MlflowClient(); e = c.get_experiment_by_name('{experiment}')\n"
         "print(json.dumps([{'tags': r.data.tags, 'params': r.data.params, 'metrics': r.data.metrics,"
-        " 'curve': len(c.get_metric_history(r.info.run_id, 'train_loss')), 'id': r.info.run_id,"
-        " 'status': r.info.status} for r in c.search_runs([e.experiment_id])]))"
+        " 'curve': len(c.get_metric_history(r.info.run_id, 'train/loss')), 'id': r.info.run_id,"
+        " 'status': r.info.status} for r in c.search_runs([e.experiment_id])"
+        " if r.data.tags.get('kind') != 'sweep']))"  # the parent of `dvc exp` runs is no stage's
     )
     return json.loads(run(folder, sys.executable, "-c", script).stdout.splitlines()[-1])
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from earthsignals.params import ParamsError, Section, read_yaml, validate
-from earthsignals.storage import EarthSignalsError, find_project_root
+from earthsignals.storage import EarthSignalsError, find_project_root, main_project
 
 _PREFIX = "EARTHSIGNALS_"
 
@@ -71,7 +71,7 @@ def load_settings(
     environment = os.environ if environment is None else environment
     if path is None:
         try:
-            path = find_project_root() / "settings.yaml"
+            path = main_project(find_project_root()) / "settings.yaml"
         except EarthSignalsError:  # outside a project there are only defaults and the environment
             path = Path("settings.yaml")
     from_file = read_yaml(path) if Path(path).is_file() else {}

@@ -46,6 +46,18 @@ def find_project_root(start: str | Path | None = None) -> Path:
     )
 
 
+def main_project(root: Path) -> Path:
+    """The project that `root` is a temporary copy of, else `root` itself.
+
+    `dvc exp run --temp` and `--queue` work in copies below `.dvc/tmp/exps`, which hold tracked files alone
+    and are deleted afterwards: settings and the experiment store are those of the project itself.
+    """
+    for folder in root.resolve().parents:
+        if folder.parts[-3:] == (".dvc", "tmp", "exps"):
+            return folder.parents[2]
+    return root
+
+
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; what is written there takes the final name at the end.
@@ -154,7 +166,8 @@ def md5_path(path: str | Path) -> str:
     """DVC's hash of an output: a file's md5, or a folder's `<md5>.dir`.
 
     A folder's hash is the md5 of the JSON list of its files' md5s and relative paths, sorted by
-    path; empty folders do not count, nor do partial files (`.dvcignore` names them too).
+    path; empty folders do not count, nor do partial files and Python's byte code (`.dvcignore` names
+    them too).
     Raises EarthSignalsError when there is nothing at `path`.
     """
     path = Path(path)
@@ -166,7 +179,7 @@ def md5_path(path: str | Path) -> str:
         Path(folder) / name
         for folder, _, names in os.walk(path, followlinks=True)
         for name in names
-        if not is_partial(name)
+        if not is_partial(name) and Path(folder).name != "__pycache__"
     )
     entries = [
         {"md5": md5_file(file), "relpath": file.relative_to(path).as_posix()} for file in files

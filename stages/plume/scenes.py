@@ -6,7 +6,6 @@ from earthsignals.params import load_section
 from earthsignals.plume.imagery.ingest import ingest_folder
 from earthsignals.plume.params import PlumeParams
 from earthsignals.plume.simulation.scenes import make_scenes
-from earthsignals.settings import load_settings
 from earthsignals.stage import run_stage
 
 OUT = Path("data/plume/scenes")
@@ -15,7 +14,7 @@ OUT = Path("data/plume/scenes")
 def main() -> None:
     params = load_section("plume", PlumeParams)
     if params.source == "synthetic":
-        make_scenes(params, OUT, workers=load_settings().workers)
+        make_scenes(params, OUT)
         return
     index = ingest_folder(Path(params.source), params, OUT)
     print(f"{len(index.scenes):,} flightlines of {params.source}")

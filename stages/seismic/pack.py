@@ -6,7 +6,6 @@ from earthsignals.params import load_section
 from earthsignals.seismic.dataset import pack
 from earthsignals.seismic.params import SeismicParams
 from earthsignals.seismic.source import waveforms_of
-from earthsignals.settings import load_settings
 from earthsignals.stage import run_stage
 from earthsignals.storage import write_json
 
@@ -16,7 +15,7 @@ DATA, REPORTS = Path("data/seismic"), Path("reports/seismic")
 def main() -> None:
     counts = pack(
         waveforms_of(DATA / "waveforms"), load_section("seismic", SeismicParams), DATA / "packed",
-        REPORTS / "refused.csv", resume_root=Path(".resume/seismic-pack"), workers=load_settings().workers,
+        REPORTS / "refused.csv", resume_root=Path(".resume/seismic-pack"),
     )  # fmt: skip
     write_json(REPORTS / "records.json", counts)
 

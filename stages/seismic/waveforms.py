@@ -6,7 +6,6 @@ from earthsignals.params import load_section
 from earthsignals.seismic.params import SeismicParams
 from earthsignals.seismic.simulation.write import write_waveforms
 from earthsignals.seismic.source import point_to
-from earthsignals.settings import load_settings
 from earthsignals.stage import run_stage
 
 OUT = Path("data/seismic/waveforms")
@@ -15,7 +14,7 @@ OUT = Path("data/seismic/waveforms")
 def main() -> None:
     params = load_section("seismic", SeismicParams)
     if params.source == "synthetic":
-        write_waveforms(params, OUT, workers=load_settings().workers)
+        write_waveforms(params, OUT)
         return
     for kind, files in point_to(Path(params.source), params.channels, OUT).items():
         print(f"{kind}: {files:,} files")

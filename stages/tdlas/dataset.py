@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from earthsignals.params import load_section
-from earthsignals.settings import load_settings
 from earthsignals.stage import run_stage
 from earthsignals.tdlas.dataset import generate
 from earthsignals.tdlas.ingest import ingest
@@ -17,8 +16,7 @@ def main() -> None:
     params = load_section("tdlas", TdlasParams)
     lines = read_lines(Path("data/tdlas/lines.csv"))
     if params.dataset.source == "simulated":
-        workers = load_settings().workers
-        generate(lines, params, OUT, resume_root=Path(".resume/tdlas-dataset"), workers=workers)
+        generate(lines, params, OUT, resume_root=Path(".resume/tdlas-dataset"))
     else:
         counts = ingest(Path(params.dataset.source), params, lines, OUT)
         print(", ".join(f"{name}: {count:,}" for name, count in counts.items()))

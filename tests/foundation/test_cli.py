@@ -187,7 +187,7 @@ def test_doctor_finds_a_fresh_project_ready(project: Path) -> None:
     for name in ("tdlas data", "plume data", "dvc remote", "mlflow store"):  # not yet, and that is fine
         assert found[name]["status"] == "optional" and found[name]["remedy"]
     code, out, _ = call("doctor")
-    assert code == 0 and "✓ python" in out and "· dvc remote" in out and "→ dvc remote add" in out
+    assert code == 0 and "✓ python" in out and "· dvc remote" in out and "→ make remote" in out
 
 
 def test_doctor_names_what_is_wrong_and_the_remedy(
@@ -201,7 +201,7 @@ def test_doctor_names_what_is_wrong_and_the_remedy(
         "schema: '2.0'\nstages:\n  tdlas-dataset:\n    cmd: x\n    outs:\n"
         f"    - {{path: data/dataset.h5, hash: md5, md5: {'0' * 32}, size: 7}}\n"
     )
-    remote = "['remote \"store\"']\n    url = ../../nowhere\n"
+    remote = "[core]\n    remote = store\n['remote \"store\"']\n    url = ../../nowhere\n"
     (project / ".dvc" / "config.local").write_text(remote)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9/")
     code, found = findings()
@@ -211,7 +211,7 @@ def test_doctor_names_what_is_wrong_and_the_remedy(
     assert found["packages"]["remedy"] == "make setup"
     assert "`cuda:99` was asked for" in found["device"]["detail"]
     assert found["tdlas data"]["detail"] == "not what dvc.lock says: data/dataset.h5"
-    assert "../../nowhere does not exist" in found["dvc remote"]["detail"]
+    assert "nowhere, which does not exist here" in found["dvc remote"]["detail"]
     assert "does not answer" in found["mlflow store"]["detail"]
     assert {name for name, each in found.items() if each["status"] == "bad"} == {
         "packages", "device", "tdlas data", "dvc remote", "mlflow store"
@@ -231,7 +231,9 @@ def test_doctor_knows_a_project_that_has_run(
         f"    - {{path: data/dataset.h5, hash: md5, md5: {md5_file(dataset)}, size: 5}}\n"
     )
     (project / "store").mkdir()
-    (project / ".dvc" / "config.local").write_text("['remote \"disk\"']\n    url = ../store\n")
+    (project / ".dvc" / "config.local").write_text(
+        "[core]\n    remote = disk\n['remote \"disk\"']\n    url = ../store\n"
+    )
     with closing(sqlite3.connect(project / "mlflow.db")) as database:
         database.execute("create table runs (id)")
         database.execute("insert into runs values (1)")

@@ -21,7 +21,8 @@ from earthsignals.compute.device import (
     describe_device,
     deterministic,
 )
-from earthsignals.compute.mapping import ordered_map, progress
+from earthsignals.compute.mapping import ordered_map
+from earthsignals.compute.progress import progress
 from earthsignals.compute.seeds import Stream, philox
 from earthsignals.storage import EarthSignalsError
 
@@ -131,6 +132,20 @@ def test_workers_use_one_blas_thread() -> None:
         assert threads and set(threads) == {1}
 
 
+def process_of(_: int) -> int:
+    time.sleep(0.05)
+    return os.getpid()
+
+
+def test_without_a_number_the_settings_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EARTHSIGNALS_WORKERS", "1")
+    assert set(ordered_map(process_of, range(3), description="x")) == {os.getpid()}
+    monkeypatch.setenv("EARTHSIGNALS_WORKERS", "2")
+    assert os.getpid() not in ordered_map(process_of, range(3), description="x")
+    # Work that uses all processors by itself stays here.
+    assert set(ordered_map(process_of, range(3), description="x", inline=True)) == {os.getpid()}
+
+
 def test_foreign_executor_and_bounded_flight() -> None:
     """Anything with submit() will do; the source is read only a few items ahead."""
     read = 0
@@ -185,7 +200,7 @@ def test_progress_is_silent_when_short_and_plain_in_a_log(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [0.0]
-    monkeypatch.setattr("earthsignals.compute.mapping.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("earthsignals.compute.progress.time.monotonic", lambda: now[0])
     with progress("quick", 10, "scans", enabled=True) as bar:
         bar.advance(10)
     assert capsys.readouterr().err == ""
@@ -197,6 +212,15 @@ def test_progress_is_silent_when_short_and_plain_in_a_log(
     assert lines[0] == "slow: 20 of 400 scans, 10.0/s, 0:38 left"
     assert lines[-1] == "slow: 400 scans, 10.0/s, took 0:40"
     assert len(lines) == 5  # at 2, 12, 22, 32 s and the end
+    with progress("there", 100, "scans", enabled=True) as bar:
+        bar.annotate("3 workers")
+        now[0] += 4
+        bar.advance(50)
+        bar.annotate("2 workers")
+        now[0] += 4
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "there (3 workers): 50 of 100 scans, 12.5/s, 0:04 left"
+    assert lines[-1] == "there (2 workers): 50 scans, 6.2/s, took 0:08"
     with progress("off", 400, enabled=False) as bar:
         now[0] += 100
         bar.advance(400)

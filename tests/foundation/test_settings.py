@@ -54,3 +54,16 @@ def test_example_explains_every_setting_at_its_default() -> None:
     example = ROOT / "settings.example.yaml"
     assert list(read_yaml(example)) == list(Settings.model_fields)
     assert load_settings(example, {}) == Settings()
+
+
+def test_a_temporary_copy_of_dvc_keeps_to_the_projects_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """settings.yaml is not in git, so `dvc exp run --temp` does not carry it into its copy."""
+    copy = tmp_path / ".dvc/tmp/exps/standalone/abc"
+    for project in (tmp_path, copy):
+        (project / ".dvc").mkdir(parents=True, exist_ok=True)
+        (project / "params.yaml").touch()
+    (tmp_path / "settings.yaml").write_text("workers: 3\n")
+    monkeypatch.chdir(copy)
+    assert load_settings(environment={}).workers == 3

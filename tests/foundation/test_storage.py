@@ -186,6 +186,8 @@ def test_md5_path_is_what_dvc_says(tmp_path: Path) -> None:
     root = Path(__file__).parents[2]
     (tmp_path / ".dvcignore").write_text((root / ".dvcignore").read_text())
     (folder / ".a.txt.123.partial.txt").write_text("half")
+    (folder / "__pycache__").mkdir()
+    (folder / "__pycache__/a.cpython-311.pyc").write_text("byte code")
     for command in (["init", "--no-scm", "-q"], ["add", "-q", "file.bin", "folder"]):
         subprocess.run([sys.executable, "-m", "dvc", *command], cwd=tmp_path, check=True)
     for name in ("file.bin", "folder"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -42,9 +43,10 @@ PARAMS = {"train": {"learning_rate": 1e-3, "sizes": [1, 2]}, "name": "demo"}
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory):
+def project(tmp_path_factory, empty_store):
     """A git project whose stage demo-train has all its deps and outs."""
     root = tmp_path_factory.mktemp("project")
+    shutil.copy(empty_store, root / "mlflow.db")
     (root / "dvc.yaml").write_text(DVC_YAML)
     (root / ".gitignore").write_text("/data\n/mlflow.db\n/mlruns\n")
     for name, text in {
@@ -218,8 +220,9 @@ def test_stage_paths_are_read_in_both_spellings(project):
 # --- the record
 
 
-def test_record_rebuilds_the_run_in_another_store(project, finished, tmp_path):
+def test_record_rebuilds_the_run_in_another_store(project, finished, tmp_path, empty_store):
     run, stored = finished
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
     restored_id = tracking.restore_run(run.record_path, root=tmp_path)
     restored = client_of(tmp_path).get_run(restored_id)
     assert restored.data.params == stored.data.params

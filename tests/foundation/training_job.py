@@ -12,9 +12,11 @@ import signal
 import sys
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
+from earthsignals.compute.seeds import philox
 from earthsignals.settings import Settings
 from earthsignals.training import FitResult, TrainingOptions, fit
 
@@ -53,16 +55,45 @@ def not_a_number(model: nn.Module, batch: tuple[torch.Tensor, ...]) -> torch.Ten
     return model(batch[0]).mean() * float("nan")
 
 
+class Stopping:
+    """The loss, which in its `call`-th call asks for the training's end: by a file, or by a signal."""
+
+    def __init__(self, call: int, file: Path | None = None) -> None:
+        self.call, self.file, self.calls = call, file, 0
+
+    def __call__(self, model: nn.Module, batch: tuple[torch.Tensor, ...]) -> dict[str, torch.Tensor]:
+        self.calls += 1
+        if self.calls == self.call:
+            self.file.touch() if self.file else os.kill(os.getpid(), signal.SIGUSR1)
+        return squared_error(model, batch)
+
+
+class Source:
+    """Batches made ahead, with noise keyed by epoch and index as augmentation is."""
+
+    def __init__(self, x: torch.Tensor, y: torch.Tensor) -> None:
+        self.x, self.y = x, y
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def batch(self, indices, epoch: int) -> tuple[torch.Tensor, ...]:
+        noise = [philox(7, "noise", 1000 * epoch + int(i)).standard_normal(6) for i in indices]
+        return self.x[indices] + 0.01 * torch.tensor(np.array(noise)).float(), self.y[indices]
+
+
 def settings(**changes: object) -> Settings:
     return Settings(**({"device": "cpu", "threads": 1, "progress": False} | changes))
 
 
-def train(root: Path, loss=squared_error, options=OPTIONS, model=None, **changes) -> tuple[
-    nn.Module, FitResult
-]:
+def train(
+    root: Path, loss=squared_error, options=OPTIONS, model=None, kind=None, **changes
+) -> tuple[nn.Module, FitResult]:
+    """`kind` turns the tuples of tensors into another kind of data."""
     model = network() if model is None else model
     rest = {"settings": settings(), "key": "job"} | changes
-    return model, fit(model, loss, *data(), options, resume_root=root, **rest)
+    both = data() if kind is None else [kind(*tensors) for tensors in data()]
+    return model, fit(model, loss, *both, options, resume_root=root, **rest)
 
 
 def _die() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
 import json
 import os
 import shutil
@@ -192,25 +191,21 @@ def _as_locked(path: Path, out: dict[str, Any]) -> bool:
 
 
 def _dvc_remote(root: Path) -> tuple[str, ...]:
-    config = configparser.ConfigParser()
-    config.read([root / ".dvc" / "config", root / ".dvc" / "config.local"], encoding="utf-8")
-    urls = {
-        section.split('"')[1]: config[section].get("url", "")
-        for section in config.sections()
-        if '"' in section and "remote" in section
-    }
-    if not urls:
-        return "optional", "none yet; all stays on this machine", "dvc remote add -d NAME URL"
-    name = config.get("core", "remote", fallback=next(iter(urls)))
-    url = urls.get(name)
-    if url is None:
-        return "bad", f"the default remote `{name}` is not defined", f"dvc remote add {name} URL"
-    if "://" in url:
-        return "ok", f"{name}: {url.rpartition('@')[2]} (not contacted)"
-    # DVC reads a relative local url from the folder of its config file.
-    if (root / ".dvc" / url).resolve().is_dir():
-        return "ok", f"{name}: a local folder"
-    return "bad", f"{name}: the local folder {url} does not exist", "make or mount it"
+    from earthsignals.remotes.config import NO_REMOTE, check_remote, find_remote
+
+    try:
+        remote = find_remote(root)
+    except EarthSignalsError as error:
+        if str(error) == NO_REMOTE:
+            return "optional", "none yet; all stays on this machine", "make remote (URL=… for another place)"
+        return "bad", str(error)
+    try:
+        check_remote(root)
+    except EarthSignalsError as error:
+        return "bad", str(error), "make remote, or mount it"
+    if remote.kind == "folder":
+        return "ok", f"{remote.name}: a local folder"
+    return "ok", f"{remote.name}: {remote.shown.partition('://')[2]} (not contacted)"
 
 
 def _mlflow_store(root: Path) -> tuple[str, ...]:

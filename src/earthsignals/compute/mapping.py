@@ -1,6 +1,6 @@
-"""Work over many items: on all cores, in order, in bounded memory, with progress.
+"""Work over many items: on all cores or a cluster, in order, in bounded memory, with progress.
 
-    for chunk in ordered_map(simulate, chunks, workers=4, description="scans", unit="scans"):
+    for chunk in ordered_map(simulate, chunks, description="scans", unit="scans"):
         write(chunk)
 
 Results come in item order whatever the number of workers, so a consumer that writes them writes
@@ -15,24 +15,23 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
-from earthsignals.settings import cpu_count, load_settings
+from earthsignals.compute.progress import Progress, progress
+from earthsignals.settings import Settings, load_settings
 from earthsignals.storage import EarthSignalsError
+
+__all__ = ["ordered_map", "progress", "single_threaded"]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_QUIET_SECONDS = 2.0  # work shorter than this shows nothing
-_LINE_SECONDS = 10.0  # a log gets at most one line per this long
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS",
     "NUMEXPR_NUM_THREADS",
@@ -48,32 +47,63 @@ def ordered_map(
     unit: str = "items",
     sizes: Sequence[float] | None = None,
     executor: Any = None,
+    inline: bool = False,
 ) -> Iterator[Result]:
     """Yield `function(item)` for each item, in item order.
 
-    workers: processes; None is one per processor, 1 runs inline in this process. sizes: how many
-    `unit`s each item stands for (default 1 each), for the rate and the time left; its length also
-    gives the total where `items` is a generator. executor: anything with `submit(function, item)`
-    returning futures with `result()` (concurrent.futures, a Dask client) instead of own processes.
+    workers: None does as the settings say: on the workers of `cluster`, or in `workers` processes
+    of this machine. A number is that many processes of this machine; 1 runs in this process.
+    inline: without a cluster, run in this process: for work that uses all processors by itself.
+    sizes: how many `unit`s each item stands for (default 1 each), for the rate and the time left;
+    its length also gives the total where `items` is a generator. executor: anything with
+    `submit(function, item)` returning futures with `result()`, instead of own processes.
     At most 2·workers + 2 items are under way at any time, whatever the number of items.
 
     An exception of `function` passes through and stops the map. Raises EarthSignalsError when a
-    worker process dies.
+    worker process dies, and for a cluster that cannot be used (see `cluster.Cluster`); a worker of
+    a cluster that dies is replaced, and its items are done again.
     """
-    workers = cpu_count() if workers is None else workers
+    settings = load_settings()
     count = len(items) if hasattr(items, "__len__") else (len(sizes) if sizes is not None else None)
     total = sum(sizes) if sizes is not None else count
-    with progress(description, total, unit) as bar:
+    with progress(description, total, unit, enabled=settings.progress) as bar:
         if executor is not None:
-            results = _submitted(function, items, executor, 2 * workers + 2)
-        elif workers <= 1 or count == 1:
-            results = map(function, items)
+            ahead = 2 * (settings.workers if workers is None else workers) + 2
+            results = _submitted(function, items, executor, ahead)
+        elif workers is None and settings.cluster is not None and not _on_cluster():
+            results = _clustered(function, items, settings, bar)
         else:
-            workers = min(workers, count) if count else workers
-            results = _pooled(function, items, workers, description)
+            processes = 1 if inline else settings.workers if workers is None else workers
+            results = _local(function, items, processes, count, description)
         for number, result in enumerate(results):
             yield result
             bar.advance(sizes[number] if sizes is not None else 1)
+
+
+def _clustered(
+    function: Callable[[Item], Result], items: Iterable[Item], settings: Settings, bar: Progress
+) -> Iterator[Result]:
+    from earthsignals.compute.cluster import connect
+
+    return connect(settings).map(function, items, bar)
+
+
+def _on_cluster() -> bool:
+    """Is this an item of a cluster's map? What it maps in turn stays where it is.
+
+    A worker that waited for other workers could leave none to wait for.
+    """
+    errand = sys.modules.get("earthsignals.compute.errand")
+    return errand is not None and errand.running
+
+
+def _local(
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int, count: int | None,
+    description: str,
+) -> Iterator[Result]:  # fmt: skip
+    if workers <= 1 or count == 1:
+        return map(function, items)
+    return _pooled(function, items, min(workers, count) if count else workers, description)
 
 
 def _pooled(
@@ -112,8 +142,8 @@ def _submitted(
             future.cancel()
 
 
-def _start_worker() -> None:
-    """One BLAS thread per worker, Ctrl-C is the parent's business, and no worker outlives it."""
+def single_threaded() -> None:
+    """One BLAS thread in this process: there are as many processes as processors."""
     for name in _THREAD_VARIABLES:  # for libraries not yet loaded
         os.environ[name] = "1"
     from threadpoolctl import threadpool_limits
@@ -121,6 +151,11 @@ def _start_worker() -> None:
     threadpool_limits(1)  # for those that are
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
+
+
+def _start_worker() -> None:
+    """One BLAS thread per worker, Ctrl-C is the parent's business, and no worker outlives it."""
+    single_threaded()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()
     if parent is not None:
@@ -131,123 +166,3 @@ def _start_worker() -> None:
 def _leave_with(sentinel: int) -> None:
     wait([sentinel])
     os._exit(1)
-
-
-@contextmanager
-def progress(
-    description: str, total: float | None, unit: str = "items", *, enabled: bool | None = None
-) -> Iterator[_Progress]:
-    """Show rate and time left of a piece of work on stderr; `.advance(n)` after n `unit`s.
-
-    On a terminal a live bar; elsewhere a plain line at most every ten seconds and one at the end.
-    Silent while the work has taken under two seconds, and when `enabled` (default: the setting
-    `progress`) is false.
-    """
-    enabled = load_settings().progress if enabled is None else enabled
-    shown: _Progress
-    if not enabled:
-        shown = _Progress(description, total, unit)
-    elif sys.stderr.isatty():
-        shown = _Bar(description, total, unit)
-    else:
-        shown = _Lines(description, total, unit)
-    try:
-        yield shown
-        shown.finish()
-    finally:
-        shown.close()
-
-
-class _Progress:
-    """Counts and shows nothing; the base of the two that do."""
-
-    def __init__(self, description: str, total: float | None, unit: str) -> None:
-        self.description, self.total, self.unit = description, total, unit
-        self.done = 0.0
-        self.started = time.monotonic()
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self.started
-
-    def advance(self, amount: float = 1) -> None:
-        self.done += amount
-
-    def finish(self) -> None:
-        """The work ended well."""
-
-    def close(self) -> None:
-        """The work ended, well or not: leave the terminal as it was."""
-
-
-class _Lines(_Progress):
-    """Plain lines, for logs."""
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.last = self.started - _LINE_SECONDS + _QUIET_SECONDS
-
-    def advance(self, amount: float = 1) -> None:
-        super().advance(amount)
-        if time.monotonic() - self.last >= _LINE_SECONDS and self.done != self.total:
-            self.last = time.monotonic()
-            self._print(left=True)
-
-    def finish(self) -> None:
-        if self.seconds >= _QUIET_SECONDS:
-            self._print(left=False)
-
-    def _print(self, left: bool) -> None:
-        rate = self.done / max(self.seconds, 1e-9)
-        of = f" of {self.total:,.0f}" if self.total and left else ""
-        line = f"{self.description}: {self.done:,.0f}{of} {self.unit}, {rate:,.1f}/s"
-        if left and self.total and rate > 0:
-            line += f", {_clock((self.total - self.done) / rate)} left"
-        elif not left:
-            line += f", took {_clock(self.seconds)}"
-        print(line, file=sys.stderr, flush=True)
-
-
-class _Bar(_Progress):
-    """A live bar, drawn once the work has lasted two seconds."""
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
-
-        self._live = Progress(
-            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[rate]}"),
-            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
-            console=Console(stderr=True),
-        )
-        self._task = self._live.add_task(self.description, total=self.total, rate="")
-        self._timer = threading.Timer(_QUIET_SECONDS, self._live.start)
-        self._timer.daemon = True
-        self._timer.start()
-
-    def advance(self, amount: float = 1) -> None:
-        super().advance(amount)
-        rate = self.done / max(self.seconds, 1e-9)
-        of = f"/{self.total:,.0f}" if self.total else ""
-        text = f"{self.done:,.0f}{of} {self.unit}, {rate:,.1f}/s"
-        self._live.update(
-            self._task, completed=self.done, rate=text, description=self.description
-        )
-
-    def close(self) -> None:
-        self._timer.cancel()
-        self._timer.join()
-        self._live.stop()
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

@@ -4,8 +4,9 @@
     group = open_tiles("data/plume/tiles.h5").group(64)
     x = group.tiles[group.rows("train")]            # (B, 64, 64) float32, ppm·m, NaN where invalid
 
-All places are chosen first and all tiles cut afterwards, flightline by flightline, so memory holds one
-flightline's masks and a strip of its lines. The layout of the file is told in tilefile.py.
+All places are chosen first and all tiles cut afterwards, flightline by flightline (on a cluster several at a
+time), so memory holds one flightline's masks, a strip of its lines and its tiles. The layout of the file is
+told in tilefile.py.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from earthsignals.compute.mapping import progress
+from earthsignals.compute.mapping import ordered_map, progress
 from earthsignals.compute.seeds import philox
 from earthsignals.plume.imagery.flightline import Flightline, open_flightline
 from earthsignals.plume.imagery.index import Scene, SceneIndex
@@ -67,19 +69,12 @@ def make_tiles(index: SceneIndex, params: PlumeParams, out: Path) -> Counts:
     """
     windows = windows_of(params)
     chosen: dict[int, list[Places]] = {window: [] for window in windows}
-    with progress("choosing tiles", len(index.scenes), "flightlines") as bar:
-        for number, scene in enumerate(index.scenes):
-            mask = scene.read_mask()
-            with scene.open(params.preprocessing.band) as flightline:
-                valid = _valid(flightline)
-            plumes = [(plume["row"], plume["col"]) for plume in scene.plumes]
-            confusers = [(confuser["row"], confuser["col"]) for confuser in scene.confusers]
-            for window in windows:
-                random = philox(params.tiles.seed, f"plume-tiles-{window}", number)
-                chosen[window].append(
-                    choose_places(mask, valid, plumes, confusers, window, params.tiles, random)
-                )
-            bar.advance()
+    for places in ordered_map(
+        partial(_choose, windows=windows, params=params), list(enumerate(index.scenes)),
+        description="choosing tiles", unit="flightlines", inline=True,
+    ):  # fmt: skip
+        for window in windows:
+            chosen[window].append(places[window])
     columns = {window: _columns(places, index.scenes) for window, places in chosen.items()}
     left_out = {window: sum((p.left_out for p in places), Counter()) for window, places in chosen.items()}
     counts = _counted(columns, left_out)
@@ -88,12 +83,18 @@ def make_tiles(index: SceneIndex, params: PlumeParams, out: Path) -> Counts:
         remedy = "set plume.scenes.days or plume.emission.plumes_per_flightline higher"
     _check_splits(counts, out, remedy)
     attributes = _attributes(index.source, params, counts)
-    with (
-        writing(out, columns, _table(index.scenes), attributes) as file,
-        progress("cutting tiles", sum(len(c["kind"]) for c in columns.values()), "tiles") as bar,
-    ):
-        for number, scene in enumerate(index.scenes):
-            _cut_scene(file, scene, number, columns, params, bar)
+    rows = [_rows_of(number, columns) for number in range(len(index.scenes))]
+    with writing(out, columns, _table(index.scenes), attributes) as file:
+        cuts = ordered_map(
+            partial(_cut_scene, band=params.preprocessing.band),
+            ((scene, _points(columns, mine)) for scene, mine in zip(index.scenes, rows, strict=True)),
+            description="cutting tiles", unit="tiles", inline=True,
+            sizes=[sum(part.stop - part.start for part in mine.values()) for mine in rows],
+        )  # fmt: skip
+        for mine, made in zip(rows, cuts, strict=True):
+            for window, (tiles, masks) in made.items():
+                file[f"{window}/tiles"][mine[window]] = tiles
+                file[f"{window}/mask"][mine[window]] = masks
     return counts
 
 
@@ -172,6 +173,25 @@ def _pixel_of(record: TileRecord, params: PlumeParams) -> float:
         return tile.pixel_m
 
 
+def _choose(
+    task: tuple[int, Scene], windows: Sequence[int], params: PlumeParams
+) -> dict[int, Places]:
+    """Places for the tiles of a numbered scene, by window."""
+    number, scene = task
+    mask = scene.read_mask()
+    with scene.open(params.preprocessing.band) as flightline:
+        valid = _valid(flightline)
+    plumes = [(plume["row"], plume["col"]) for plume in scene.plumes]
+    confusers = [(confuser["row"], confuser["col"]) for confuser in scene.confusers]
+    return {
+        window: choose_places(
+            mask, valid, plumes, confusers, window, params.tiles,
+            philox(params.tiles.seed, f"plume-tiles-{window}", number),
+        )  # fmt: skip
+        for window in windows
+    }
+
+
 def _valid(flightline: Flightline) -> np.ndarray:
     """Where the CH4 band has a value, (L, S) bool, read in strips."""
     lines, samples = flightline.shape
@@ -199,19 +219,36 @@ def _columns(places: Sequence[Places], scenes: Sequence[Scene]) -> dict[str, np.
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
+def _rows_of(number: int, columns: dict[int, dict[str, np.ndarray]]) -> dict[int, slice]:
+    """Rows of a scene's tiles in the table of each window; the tables are in the order of scenes."""
+    return {
+        window: slice(*np.searchsorted(table["scene"], (number, number + 1)).tolist())
+        for window, table in columns.items()
+    }
+
+
+def _points(columns: dict[int, dict[str, np.ndarray]], rows: dict[int, slice]) -> dict[int, list]:
+    """(row, col) of the places of some rows, for each window that has any."""
+    return {
+        window: [(int(row), int(col)) for row, col in zip(*(columns[window][c][part] for c in ("row", "col")),
+                                                          strict=True)]
+        for window, part in rows.items()
+        if part.stop > part.start
+    }  # fmt: skip
+
+
 def _cut_scene(
-    file: Any, scene: Scene, number: int, columns: dict[int, dict[str, np.ndarray]], params: PlumeParams,
-    bar: Any,
-) -> None:  # fmt: skip
-    mask = scene.read_mask()
-    with scene.open(params.preprocessing.band) as flightline:
-        for window, table in columns.items():
+    task: tuple[Scene, dict[int, list]], band: str | int | None
+) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+    """Tiles (n, W, W) float32 and masks (n, W, W) uint8 of a scene, by window."""
+    scene, points = task
+    mask, made = scene.read_mask(), {}
+    with scene.open(band) as flightline:
+        for window, places in points.items():
             strips = _Strips(flightline, window)
-            for index in np.flatnonzero(table["scene"] == number):
-                row, col = int(table["row"][index]), int(table["col"][index])
-                file[f"{window}/tiles"][index] = strips.cut(row, col)
-                file[f"{window}/mask"][index] = cut(mask, row, col, window, 0)
-                bar.advance()
+            tiles = np.stack([strips.cut(row, col) for row, col in places])
+            made[window] = tiles, np.stack([cut(mask, row, col, window, 0) for row, col in places])
+    return made
 
 
 class _Strips:

@@ -5,26 +5,72 @@ MLflow's database holds absolute paths and cannot be synchronised; the record ho
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from earthsignals.storage import EarthSignalsError, read_json, write_json
-from earthsignals.tracking.store import (
-    experiment_id,
-    open_client,
-    told_in_a_sentence,
-    tracking_uri,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from earthsignals.storage import EarthSignalsError, write_json
 
 if TYPE_CHECKING:
     from earthsignals.tracking.run import Run
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+
+Point = tuple[int, int, float]
+"""One value of a metric: step, time (ms since 1970), value."""
+
+
+class Record(BaseModel):
+    """What a run record holds; format 1 had none of the last four and other metric names."""
+
+    model_config = ConfigDict(frozen=True)
+
+    format_version: int
+    # The id becomes part of a query to the store, the experiment's name part of a path: a pulled
+    # record must not smuggle anything else into them.
+    run_id: str = Field(pattern=r"^[0-9a-f]{32}$")
+    experiment: str = Field(pattern=r"^[A-Za-z0-9][\w-]*$")
+    name: str
+    status: Literal["FINISHED", "FAILED", "KILLED"]
+    start_ms: int
+    end_ms: int
+    params: dict[str, str]
+    tags: dict[str, str]
+    metrics: dict[str, list[Point]]
+    artifacts: dict[str, str] = {}
+    """MD5 of each figure and small file that the run stored, by its path among the artifacts."""
+    datasets: list[tuple[str, str, str]] = []
+    """Path, md5 and context (``training``, ``evaluation``) of each dataset that the run used."""
+    documents: dict[str, Any] = {}
+    """Content of small JSON artifacts, which lie in no other file."""
+    md5: str = ""
+    """MD5 of the record's own bytes, as dvc.lock has it; not in the file."""
+
+    def renamed_metrics(self) -> dict[str, list[Point]]:
+        """Metrics by today's names: ``train/…`` and ``val/…`` for epochs, ``test/…`` for evaluations."""
+        if self.format_version > 1:
+            return self.metrics
+        if self.tags.get("kind") == "evaluation":
+            return {f"test/{name}": rows for name, rows in self.metrics.items()}
+        return {self._renamed(name): rows for name, rows in self.metrics.items()}
+
+    def _renamed(self, name: str) -> str:
+        # What has the steps and times of the loss is a metric of the epochs; `train_scans` is not.
+        epochs = [row[:2] for row in self.metrics.get("train_loss", ())]
+        if [row[:2] for row in self.metrics[name]] != epochs:
+            return name
+        for old, new in (("train_", "train/"), ("validation_", "val/")):
+            if name.startswith(old):
+                return new + name.removeprefix(old)
+        return name
 
 
 def write_record(run: Run, end_ms: int) -> None:
-    """Write ``run.record_path``: params, tags, and each metric's [step, time (ms), value] rows.
+    """Write ``run.record_path``: params, tags, artifacts, and each metric's [step, time, value] rows.
 
     JSON has no NaN: values that are not finite are written as ``"nan"``, ``"inf"``, ``"-inf"``.
     """
@@ -36,70 +82,62 @@ def write_record(run: Run, end_ms: int) -> None:
         "format_version": FORMAT_VERSION,
         "run_id": run.id,
         "experiment": run.pipeline,
-        "name": run.stage,
+        "name": run.name,
         "status": "FINISHED",
         "start_ms": run.start_ms,
         "end_ms": end_ms,
         "params": run.params,
         "tags": run.tags,
         "metrics": metrics,
+        "artifacts": run.artifacts,
+        "datasets": run.datasets,
+        "documents": run.documents,
     }
     write_json(run.record_path, record)
 
 
-def restore_run(path: Path, *, root: Path) -> str:
-    """Rebuild the run of a record in this machine's MLflow store and return its id here.
+def read_record(path: Path, md5: str | None = None) -> Record:
+    """Read and check a run record.
 
-    A run that is there already, as the original or restored earlier, is left alone. Artifacts
-    (figures, signature) are no part of a record: figures are outs of the pipeline.
+    Args:
+        path: the file, under any name.
+        md5: what its bytes must hash to, where that is known (a file of DVC's cache).
 
     Raises:
-        EarthSignalsError: the file is no run record, is of a newer format, or the store fails.
+        EarthSignalsError: the file is unreadable, damaged, no run record, or of a newer format.
     """
-    record = read_json(path)
-    if not isinstance(record, dict) or "run_id" not in record:
-        raise EarthSignalsError(f"{path} is not a run record: it has no run_id")
-    if record["format_version"] > FORMAT_VERSION:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise EarthSignalsError(f"{path} cannot be read ({error.strerror})") from None
+    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    if md5 not in (None, found):
         raise EarthSignalsError(
-            f"{path} is a run record of format {record['format_version']}, this version reads up "
-            f"to {FORMAT_VERSION}: update earthsignals"
+            f"{path} is damaged: its md5 is {found}, expected {md5}; delete it, and `make pull` fetches it"
         )
-    root = root.resolve()
-    client = open_client(root)
-    with told_in_a_sentence(tracking_uri(root)):
-        experiment = experiment_id(client, root, record["experiment"])
-        if (known := _known(client, experiment, record["run_id"])) is not None:
-            return known
-        tags = record["tags"] | {"restored_from": record["run_id"]}
-        created = client.create_run(
-            experiment, start_time=record["start_ms"], tags=tags, run_name=record["name"]
+    try:
+        plain = json.loads(content)
+    except ValueError as error:  # not JSON, or not UTF-8
+        raise EarthSignalsError(
+            f"{path} is damaged ({error}): `dvc checkout {path}` or `dvc pull` brings it back"
+        ) from None
+    if not isinstance(plain, dict) or "run_id" not in plain:
+        raise EarthSignalsError(f"{path} is not a run record: it has no run_id")
+    version = plain.get("format_version")
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise EarthSignalsError(
+            f"{path} is a run record of format {version}, this version reads up to "
+            f"{FORMAT_VERSION}: update earthsignals"
         )
-        _fill(client, created.info.run_id, record)
-    return created.info.run_id
-
-
-def _known(client: Any, experiment: str, run_id: str) -> str | None:
-    query = f"tags.restored_from = '{run_id}'"
-    if restored := client.search_runs([experiment], query, max_results=1):
-        return restored[0].info.run_id
-    original = client.search_runs([experiment], f"attributes.run_id = '{run_id}'", max_results=1)
-    return original[0].info.run_id if original else None
-
-
-def _fill(client: Any, run_id: str, record: dict[str, Any]) -> None:
-    from mlflow.entities import Metric, Param
-
-    params = [Param(key, value[:6000]) for key, value in record["params"].items()]
-    for start in range(0, len(params), 100):
-        client.log_batch(run_id, params=params[start : start + 100])
-    metrics = [
-        Metric(key, float(value), time_ms, step)
-        for key, rows in record["metrics"].items()
-        for step, time_ms, value in rows
-    ]
-    for start in range(0, len(metrics), 1000):
-        client.log_batch(run_id, metrics=metrics[start : start + 1000])
-    client.set_terminated(run_id, record["status"], end_time=record["end_ms"])
+    try:
+        return Record.model_validate(plain | {"md5": found})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise EarthSignalsError(
+            f"{path} is damaged: `{where}` is not what a run record holds ({first['msg']}); "
+            f"`dvc checkout {path}` or `dvc pull` brings it back"
+        ) from None
 
 
 def _finite(value: float) -> float | str:

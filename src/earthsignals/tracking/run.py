@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sys
@@ -13,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from earthsignals.settings import Settings
-from earthsignals.storage import EarthSignalsError, find_project_root, md5_path
+from earthsignals.storage import EarthSignalsError, md5_file, md5_path
 from earthsignals.tracking import lineage
 from earthsignals.tracking.plain import batches, flat, key, now_ms, portable, text
+from earthsignals.tracking.rebuild import RECORD_TAG, log_datasets
 from earthsignals.tracking.record import write_record
 from earthsignals.tracking.sampler import SystemSampler
 from earthsignals.tracking.search import close_abandoned, process_tags
@@ -26,33 +28,44 @@ from earthsignals.tracking.store import (
     told_in_a_sentence,
     tracking_uri,
     uses_sqlite,
+    working_root,
 )
+from earthsignals.tracking.sweep import PARENT_TAG, SWEEP_TAG, experiment_tags, sweep_parent
 
 # MLflow's limits for one request and one value.
 _METRICS_PER_BATCH = 1000
 _ITEMS_PER_BATCH = 100
 _PARAM_LENGTH = 6000
 _TAG_LENGTH = 5000
+# Larger JSON artifacts (an input example of an image) are named in the record, not held by it.
+_DOCUMENT_LENGTH = 20_000
 
 
 class Run:
     """A run under way; made by :func:`run`, never by hand.
 
     Everything logged is also kept for the run record. Should the store fail midway, one sentence
-    goes to stderr and the work goes on: the record stays complete and ``restore_run`` reads it.
+    goes to stderr and the work goes on: the record stays complete, and `earthsignals runs import`
+    completes the run from it.
 
-    Attributes: ``id`` (MLflow's), ``pipeline``, ``verb``, ``stage`` (DVC's name), ``root``,
-    ``record_path``.
+    Attributes: ``id`` (MLflow's), ``pipeline``, ``verb``, ``kind``, ``stage`` (DVC's name),
+    ``name`` (shown by MLflow), ``root``, ``record_path``.
     """
 
-    def __init__(self, client: Any, run_id: str, pipeline: str, verb: str, root: Path) -> None:
+    def __init__(
+        self, client: Any, run_id: str, pipeline: str, verb: str, root: Path, kind: str = "stage"
+    ) -> None:
         self.id = run_id
-        self.pipeline, self.verb, self.root = pipeline, verb, root
+        self.pipeline, self.verb, self.root, self.kind = pipeline, verb, root, kind
         self.stage = _stage_name(pipeline, verb)
+        self.name = _run_name(self.stage)
         self.record_path = root / "reports" / pipeline / "runs" / f"{verb}.json"
         self.params: dict[str, str] = {}
         self.tags: dict[str, str] = {}
         self.metrics: dict[str, list[tuple[int, int, float]]] = {}
+        self.artifacts: dict[str, str] = {}
+        self.documents: dict[str, Any] = {}
+        self.datasets: list[tuple[str, str, str]] = []
         self.start_ms = now_ms()
         self.device_seconds = 0.0
         self._client = client
@@ -60,10 +73,13 @@ class Run:
         self._lock = threading.Lock()
 
     def log_params(self, params: Mapping[str, Any]) -> None:
-        """Log nested ``params`` under dotted keys; paths inside the project become relative."""
+        """Log nested ``params`` under dotted keys; paths inside the project become relative.
+
+        Credentials in addresses become ``***``, as in tags.
+        """
         from mlflow.entities import Param
 
-        plain = {name: portable(text(value), self.root) for name, value in flat(params)}
+        plain = {name: redact(portable(text(value), self.root)) for name, value in flat(params)}
         self.params.update(plain)
         items = [Param(name, value[:_PARAM_LENGTH]) for name, value in plain.items()]
         for batch in batches(items, _ITEMS_PER_BATCH):
@@ -71,6 +87,9 @@ class Run:
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Log numbers, all in one request; nested mappings become dotted keys, None is left out.
+
+        Those of an evaluation are named ``test/<key>``, so that all pipelines compare alike; a
+        training names its epochs' ``train/<key>`` and ``val/<key>``.
 
         Args:
             metrics: name to number (Python, numpy or 0-d torch).
@@ -83,11 +102,12 @@ class Run:
         from mlflow.entities import Metric
 
         now = now_ms()
+        prefix = "test/" if self.kind == "evaluation" else ""
         items = []
         for row, step in zip(rows, steps, strict=True):
             for name, value in flat(row):
                 if value is not None:
-                    items.append((key(name), float(value), int(step)))
+                    items.append((key(prefix + name), float(value), int(step)))
         with self._lock:
             for name, value, step in items:
                 self.metrics.setdefault(name, []).append((step, now, value))
@@ -117,10 +137,16 @@ class Run:
         """
         if not Path(path).is_file():
             raise EarthSignalsError(f"{path} cannot be logged: there is no such file")
+        name = f"{folder}/{Path(path).name}" if folder else Path(path).name
+        self.artifacts[name] = md5_file(path)
         self._send(lambda: self._client.log_artifact(self.id, str(path), artifact_path=folder))
 
     def log_dict(self, content: Any, artifact: str) -> None:
         """Store ``content`` as the JSON artifact ``artifact`` (a relative path)."""
+        written = json.dumps(content, sort_keys=True)
+        self.artifacts[artifact] = hashlib.md5(written.encode(), usedforsecurity=False).hexdigest()
+        if len(written) <= _DOCUMENT_LENGTH:
+            self.documents[artifact] = content
         self._send(lambda: self._client.log_dict(self.id, content, artifact))
 
     def log_signature(self, inputs: Mapping[str, Any] | Any, outputs: Any) -> None:
@@ -140,14 +166,10 @@ class Run:
 
     def log_dataset(self, path: Path, context: str = "training") -> None:
         """Name the dataset that the run used, by its path in the project and its md5."""
-        from mlflow.entities import Dataset, DatasetInput, InputTag
-
         name = portable(str(Path(path).resolve()), self.root)
         digest = md5_path(Path(path))
-        source = json.dumps({"uri": name})
-        entity = Dataset(name=name, digest=digest[:36], source_type="dvc", source=source)
-        tags = [InputTag("mlflow.data.context", context)]
-        self._send(lambda: self._client.log_inputs(self.id, [DatasetInput(entity, tags)]))
+        self.datasets.append((name, digest, context))
+        self._send(lambda: log_datasets(self._client, self.id, [(name, digest, context)]))
         self.set_tags({"dataset": f"{name} {digest}"})
 
     def add_device_seconds(self, seconds: float) -> None:
@@ -165,7 +187,8 @@ class Run:
             self._online = False
             record = portable(str(self.record_path), self.root)
             print(
-                f"warning: {error}; the run goes on, and its record {record} will hold everything",
+                f"warning: {error}; the run goes on, its record {record} will hold everything, and "
+                "`earthsignals runs import` completes it in MLflow when the store is back",
                 file=sys.stderr,
             )
 
@@ -193,13 +216,14 @@ def run(
             ``<pipeline>-<verb>``.
         params: nested parameters.
         settings: gives the price per hour.
-        kind: ``"training"`` also samples system metrics; ``"evaluation"`` and ``"stage"`` do not.
-        root: project root; by default ``DVC_ROOT`` or the project around the working folder.
+        kind: ``"training"`` also samples system metrics; ``"evaluation"`` names its metrics
+            ``test/…``; ``"stage"`` does neither.
+        root: project root; by default the project around the working folder.
 
     Raises:
         EarthSignalsError: the MLflow store cannot be used, told within seconds.
     """
-    root = (root or Path(os.environ.get("DVC_ROOT") or find_project_root())).resolve()
+    root = working_root(root)
     tracked = _start(pipeline, verb, params, kind, root)
     clock = time.monotonic()
     sampler = SystemSampler(tracked.log_metrics) if kind == "training" else None
@@ -211,9 +235,7 @@ def run(
             sampler.stop()
         _log_times(tracked, time.monotonic() - clock, settings.price_per_hour_usd)
         tracked.set_tags(lineage.lineage_tags(root, tracked.stage, exclude=tracked.record_path))
-        end_ms = now_ms()
-        write_record(tracked, end_ms)
-        _terminate(tracked, "FINISHED", end_ms)
+        _end(tracked)
     except BaseException as error:
         if sampler:
             sampler.stop()
@@ -237,18 +259,34 @@ def _start(pipeline: str, verb: str, params: Mapping[str, Any], kind: str, root:
             "mlflow.user": "earthsignals",
             "mlflow.source.name": f"stages/{pipeline}/{verb}.py",
             "mlflow.source.type": "LOCAL",
-            "mlflow.runName": stage,
+            "mlflow.runName": _run_name(stage),
         }
-        created = client.create_run(experiment, tags=neutral | process_tags(), run_name=stage)
-    tracked = Run(client, created.info.run_id, pipeline, verb, root)
+        sweep = experiment_tags()
+        parent = {}
+        if sweep:
+            # Its id means nothing in another store: the record holds only the baseline's commit.
+            parent[PARENT_TAG] = sweep_parent(client, root, experiment, sweep[SWEEP_TAG])
+        tags = neutral | process_tags() | parent
+        created = client.create_run(experiment, tags=tags, run_name=neutral["mlflow.runName"])
+    tracked = Run(client, created.info.run_id, pipeline, verb, root, kind)
     tracked.start_ms = created.info.start_time
     tracked.tags.update(neutral)
     git = lineage.git_tags(root)
-    tracked.set_tags({"dvc_stage": stage, "kind": kind, **git, **lineage.describe_machine()})
+    machine = lineage.describe_machine()
+    tracked.set_tags({"dvc_stage": stage, "kind": kind, **sweep, **git, **machine})
     if git["git_commit"] != "none":
         tracked.set_tags({"mlflow.source.git.commit": git["git_commit"]})
     tracked.log_params(params)
     return tracked
+
+
+def _end(tracked: Run) -> None:
+    """Write the record, then finish the run here and tag it with the record that it agrees with."""
+    end_ms = now_ms()
+    write_record(tracked, end_ms)
+    md5 = md5_file(tracked.record_path)
+    _terminate(tracked, "FINISHED", end_ms)
+    tracked._send(lambda: tracked._client.set_tag(tracked.id, RECORD_TAG, md5))
 
 
 def _log_times(tracked: Run, wall: float, price_per_hour: float) -> None:
@@ -268,3 +306,9 @@ def _terminate(tracked: Run, status: str, end_ms: int) -> None:
 
 def _stage_name(pipeline: str, verb: str) -> str:
     return os.environ.get("DVC_STAGE") or f"{pipeline}-{verb}"
+
+
+def _run_name(stage: str) -> str:
+    """The stage's name; in a sweep with the experiment's, which tells its runs apart."""
+    experiment = experiment_tags().get("dvc_experiment")
+    return f"{stage} {experiment}" if experiment else stage

@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from earthsignals.storage import EarthSignalsError, find_project_root
-from earthsignals.tracking.store import open_client, told_in_a_sentence, tracking_uri
+from earthsignals.storage import EarthSignalsError
+from earthsignals.tracking.store import open_client, told_in_a_sentence, tracking_uri, working_root
 
 _MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 
@@ -26,7 +26,7 @@ def find_run_by_output(md5: str, pipeline: str, *, root: Path | None = None) -> 
         raise EarthSignalsError(
             f"{md5!r} is not an md5: expected 32 hexadecimal digits, with .dir for a folder"
         )
-    root = (root or Path(os.environ.get("DVC_ROOT") or find_project_root())).resolve()
+    root = working_root(root)
     client = open_client(root)
     with told_in_a_sentence(tracking_uri(root)):
         experiment = client.get_experiment_by_name(pipeline)

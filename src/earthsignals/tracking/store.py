@@ -6,25 +6,50 @@ import logging
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from earthsignals.storage import EarthSignalsError
+from earthsignals.storage import EarthSignalsError, find_project_root, main_project
 
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s'\"]*@")
 _SECRET_VARIABLES = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 
 # A server that is down must be told within seconds; MLflow's own defaults are 7 retries of 120 s.
 _PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+_LOCK_SECONDS = 120.0
+
+
+def working_root(root: Path | None = None) -> Path:
+    """Return the project whose files a run reads and writes: ``root``, or that of the working folder.
+
+    ``DVC_ROOT`` would not do: inside `dvc exp run --temp` it names the project, not the copy in
+    which the stage works.
+
+    Raises:
+        EarthSignalsError: the working folder is in no project and ``DVC_ROOT`` is not set.
+    """
+    if root is None:
+        try:
+            root = find_project_root()
+        except EarthSignalsError:
+            if not (named := os.environ.get("DVC_ROOT")):
+                raise
+            root = Path(named)
+    return root.resolve()
 
 
 def tracking_uri(root: Path) -> str:
-    """Return the tracking store's address: ``MLFLOW_TRACKING_URI``, else ``<root>/mlflow.db``.
+    """Return the tracking store's address: ``MLFLOW_TRACKING_URI``, else the project's ``mlflow.db``.
 
-    The answer may hold credentials; pass it through :func:`redact` before showing it.
+    A relative path of SQLite is taken from the project's root, whatever the working folder. The
+    answer may hold credentials; pass it through :func:`redact` before showing it.
     """
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(root / 'mlflow.db').as_posix()}"
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+    file = uri.removeprefix("sqlite:///")
+    if file == uri or not file or file.startswith(("/", ":")):
+        return uri
+    return f"sqlite:///{(main_project(root) / file).as_posix()}"
 
 
 def redact(text: str) -> str:
@@ -71,7 +96,7 @@ def open_client(root: Path) -> Any:
     with told_in_a_sentence(uri):
         from mlflow import MlflowClient
 
-        with _quiet("alembic", "mlflow"), _creation_lock(root, uri):
+        with _quiet("alembic", "mlflow"), _created_once(root, uri):
             client = MlflowClient(tracking_uri=uri)
             client.search_experiments(max_results=1)
     return client
@@ -85,9 +110,14 @@ def experiment_id(client: Any, root: Path, name: str) -> str:
     from mlflow.exceptions import MlflowException
 
     if (found := client.get_experiment_by_name(name)) is not None:
+        if found.lifecycle_stage == "deleted":
+            raise EarthSignalsError(
+                f"the experiment {name} was deleted from the MLflow store, which keeps its name: bring "
+                f"it back with `mlflow experiments restore -x {found.experiment_id}`"
+            )
         return found.experiment_id
     local = uses_sqlite(tracking_uri(root))
-    location = (root / "mlruns" / name).as_uri() if local else None
+    location = (main_project(root) / "mlruns" / name).as_uri() if local else None
     try:
         return client.create_experiment(name, artifact_location=location)
     except MlflowException:
@@ -103,16 +133,28 @@ def uses_sqlite(uri: str) -> bool:
 
 
 @contextmanager
-def _creation_lock(root: Path, uri: str) -> Iterator[None]:
-    if not uses_sqlite(uri):
-        yield
-        return
-    from filelock import FileLock
+def locked(root: Path, purpose: str) -> Iterator[None]:
+    """Keep other processes of this project from the same ``purpose`` meanwhile.
 
-    folder = root / "mlruns"
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".creation.lock", timeout=120):
-        yield
+    Raises:
+        EarthSignalsError: another process held the lock for two minutes.
+    """
+    from filelock import FileLock, Timeout
+
+    path = main_project(root) / "mlruns" / f".{purpose}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(path, timeout=_LOCK_SECONDS):
+            yield
+    except Timeout:
+        raise EarthSignalsError(
+            f"another process has held {path} for {_LOCK_SECONDS:.0f} s ({purpose} of the MLflow store): "
+            "wait until it ends, or end it, and try again"
+        ) from None
+
+
+def _created_once(root: Path, uri: str) -> AbstractContextManager[None]:
+    return locked(root, "creation") if uses_sqlite(uri) else nullcontext()
 
 
 @contextmanager

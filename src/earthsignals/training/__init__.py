@@ -14,13 +14,16 @@ from __future__ import annotations
 
 from earthsignals.training.checkpoint import load_checkpoint, save_checkpoint
 from earthsignals.training.data import BatchSource
-from earthsignals.training.loop import FitResult, fit, resume_key
+from earthsignals.training.interruption import Interrupted
+from earthsignals.training.loop import FitResult, fit
 from earthsignals.training.options import TrainingOptions
+from earthsignals.training.resume import resume_key
 from earthsignals.training.trained import Trained
 
 __all__ = [
     "BatchSource",
     "FitResult",
+    "Interrupted",
     "Trained",
     "TrainingOptions",
     "fit",

@@ -38,15 +38,24 @@ class BatchPlan:
     Shuffled plans keep full batches only (the ragged rest differs from epoch to epoch, so nothing
     is lost for good); plans in order keep all items. Ranks take every ``world``-th item of each
     global batch, and all have the same number of batches. A rank left without items in the last
-    batch repeats one, and ``weights`` says 0 for it.
+    batch repeats one, and ``weights`` says 0 for it. An epoch that goes on where it was interrupted
+    starts at its batch number ``first``.
     """
 
     def __init__(self, length: int, batch_size: int, *, shuffle: bool, seed: int) -> None:
         self.length, self.shuffle, self.seed = length, shuffle, seed
         self.batch_size = min(batch_size, length)
         self.epoch, self.rank, self.world = 0, 0, 1
+        self.first = 0
 
     def __len__(self) -> int:
+        """Batches still to come in this epoch; for plans in order all, since Lightning asks but once
+        for validation, and takes an earlier end as it comes."""
+        return self.whole - self.first if self.shuffle else self.whole
+
+    @property
+    def whole(self) -> int:
+        """Batches of a whole epoch."""
         full, rest = divmod(self.length, self.batch_size)
         return full if self.shuffle or rest == 0 else full + 1
 
@@ -54,15 +63,15 @@ class BatchPlan:
         order = np.arange(self.length)
         if self.shuffle:
             order = philox(self.seed, "training-order", self.epoch).permutation(self.length)
-        for number in range(len(self)):
+        for number in range(self.first, self.whole):
             chunk = order[number * self.batch_size : (number + 1) * self.batch_size]
             own = chunk[self.rank :: self.world]
             yield own if len(own) else chunk[:1]
 
     @property
     def weights(self) -> list[int]:
-        """Items that count in each batch of this rank."""
-        sizes = [self.batch_size] * len(self)
+        """Items that count in each batch of this rank, over a whole epoch."""
+        sizes = [self.batch_size] * self.whole
         if not self.shuffle and (rest := self.length % self.batch_size):
             sizes[-1] = rest
         return [len(range(self.rank, size, self.world)) for size in sizes]
@@ -73,17 +82,23 @@ class Batches:
 
     data: a tuple of tensors with equal first axis (the fast path: one slice per tensor), a
     :class:`BatchSource`, or a map-style torch ``Dataset`` whose items are tuples (collated by a
-    ``DataLoader`` with ``workers`` processes).
+    ``DataLoader`` with ``workers`` processes). Setting ``cut`` ends the epoch under way and those to come.
     """
 
     def __init__(self, data: Any, plan: BatchPlan, workers: int = 0) -> None:
         self.data, self.plan, self.workers = data, plan, workers
+        self.cut = False
         self._loader: Any = None
 
     def __len__(self) -> int:
         return len(self.plan)
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        batches = self._all()
+        while not self.cut and (batch := next(batches, None)) is not None:
+            yield batch
+
+    def _all(self) -> Iterator[tuple[Tensor, ...]]:
         if isinstance(self.data, tuple):
             return self._slices()
         if isinstance(self.data, BatchSource):
@@ -121,6 +136,7 @@ class Batches:
                 yield waiting.result()
 
     def _collated(self) -> Iterator[tuple[Tensor, ...]]:
+        import torch
         from torch.utils.data import DataLoader
 
         if self._loader is None:
@@ -131,7 +147,11 @@ class Batches:
                 persistent_workers=self.workers > 0,
                 multiprocessing_context="spawn" if self.workers else None,
             )
-        for batch in self._loader:
+        random = torch.get_rng_state()
+        batches = iter(self._loader)
+        if self.plan.first > 0:  # the number that a loader draws to begin with was drawn long ago
+            torch.set_rng_state(random)
+        for batch in batches:
             yield tuple(batch)
 
 

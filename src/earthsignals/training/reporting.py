@@ -69,8 +69,19 @@ def reporter(run: Run | None, on_epoch: Callable[[Row], None] | None) -> Callabl
 
 
 def metrics(row: Mapping[str, float]) -> Row:
-    """Return the row without its epoch, which is the step."""
-    return {key: value for key, value in row.items() if key != "epoch"}
+    """Return the row as MLflow shows it, without its epoch, which is the step.
+
+    ``train_<name>`` becomes ``train/<name>`` and ``validation_<name>`` ``val/<name>``: MLflow draws
+    what stands before the slash as one group, the same in all pipelines.
+    """
+    return {_shown(key): value for key, value in row.items() if key != "epoch"}
+
+
+def _shown(key: str) -> str:
+    for column, group in (("train_", "train/"), ("validation_", "val/")):
+        if key.startswith(column):
+            return group + key.removeprefix(column)
+    return key
 
 
 def announce(run: Run, device: Any, precision: str, settings: Settings) -> None:

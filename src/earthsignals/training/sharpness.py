@@ -27,6 +27,16 @@ class RandomState:
         if self.cuda is not None:
             torch.cuda.set_rng_state(self.cuda, self.device)
 
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """What a resume point needs."""
+        return {"cpu": self.cpu} | ({} if self.cuda is None else {"cuda": self.cuda})
+
+    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
+        """Take what `state_dict` gave; a generator that the other device did not have stays as it is."""
+        self.cpu = state["cpu"]
+        if self.cuda is not None:
+            self.cuda = state.get("cuda", self.cuda)
+
 
 @contextmanager
 def climbed(model: nn.Module, rho: float) -> Iterator[bool]:

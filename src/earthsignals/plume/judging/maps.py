@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
-from earthsignals.compute.mapping import progress
+from earthsignals.compute.mapping import ordered_map
 from earthsignals.plume.checkpoint import SaliencyModel
 from earthsignals.plume.detection.detect import Detections, find_plumes
 from earthsignals.plume.detection.emission import Wind, estimate_rates
@@ -58,7 +59,8 @@ def map_scenes(
     """Map all validation and test flightlines of `index` into the folder `out`; returns what NAME holds.
 
     resume: an untracked folder that keeps finished maps of this model and these flightlines, so that a kill
-    costs one flightline. An index without flightlines (tiles from a manifest) gives an empty list.
+    costs one flightline. An index without flightlines (tiles from a manifest) gives an empty list. On a
+    cluster (setting `cluster`) each worker maps whole flightlines, on its own device.
 
     Raises EarthSignalsError where a map fails its self-check or a flightline cannot be read.
     """
@@ -66,13 +68,13 @@ def map_scenes(
     scenes = [scene for split in SPLITS for scene in index.of(split)]
     measured: list[PlumeScene] = []
     known: list[Pair] = []
-    with progress("mapping flightlines", sum(s.lines * s.samples for s in scenes), "pixels") as bar:
-        for number, scene in enumerate(scenes):
-            path = _map(scene, model, out, resume, devices, batch)
-            measured.append(_measure(scene, path, model, params.detection))
-            if scene.split == "validation":
-                known += _known_pairs(scene, measured[-1], number)
-            bar.advance(scene.lines * scene.samples)
+    mapper = _Mapper(model, params.detection, out, resume, devices, batch, torch.get_num_threads())
+    for found, pairs_of_scene in ordered_map(
+        mapper, list(enumerate(scenes)), description="mapping flightlines", unit="pixels",
+        sizes=[scene.lines * scene.samples for scene in scenes], inline=True,
+    ):  # fmt: skip
+        measured.append(found)
+        known += pairs_of_scene
     calibration, why = _calibrate(known)
     records = []
     for scene, found in zip(scenes, measured, strict=True):
@@ -99,6 +101,27 @@ def read_mapped(scene: Scene, path: Path, model: SaliencyModel, detection: Detec
 def map_path(folder: Path, scene: Scene) -> Path:
     """Where the map of a scene lies in the folder of maps."""
     return folder / f"{scene.stem}_saliency.img"
+
+
+@dataclass(frozen=True)
+class _Mapper:
+    """Maps and measures one numbered scene; gives its plumes and, on validation days, the known ones."""
+
+    model: SaliencyModel
+    detection: DetectionParams
+    out: Path
+    resume: Path
+    devices: Sequence[int] | None
+    batch: int
+    threads: int
+    """Of torch: sums depend on it, so a cluster's workers use as many as this process does."""
+
+    def __call__(self, task: tuple[int, Scene]) -> tuple[PlumeScene, list[Pair]]:
+        number, scene = task
+        torch.set_num_threads(self.threads)
+        path = _map(scene, self.model, self.out, self.resume, self.devices, self.batch)
+        found = _measure(scene, path, self.model, self.detection)
+        return found, _known_pairs(scene, found, number) if scene.split == "validation" else []
 
 
 def _map(

@@ -43,7 +43,7 @@ def make_scenes(
     """Simulate every flightline of `params` into `out_folder`, which appears as a whole at the end.
 
     Args:
-        workers: processes; None is one per processor.
+        workers: processes here; None does as the settings say (`workers`, `cluster`).
         resume_root: where finished flightlines wait for the others (ignored by git, no DVC output).
         executor: anything with `submit`, instead of own processes.
 

@@ -151,8 +151,8 @@ class Inspection:
 def inspect(folder: str | Path, params: SeismicParams, *, workers: int | None = None) -> Inspection:
     """Read every waveform file in `folder` and below, of all kinds, by the rules of `params.reading`.
 
-    workers: processes; None is one per processor. The second of two records with the same waveform is counted
-    as refused (`duplicate`), as packing does.
+    workers: processes here; None does as the settings say (`workers`, `cluster`). The second of two records
+    with the same waveform is counted as refused (`duplicate`), as packing does.
 
     Raises EarthSignalsError if the folder cannot be read or holds no waveform file.
     """

@@ -1,0 +1,192 @@
+"""What `dvc.lock` says: which stage made which bytes out of which, now or at an earlier commit."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from earthsignals.params import read_yaml
+from earthsignals.storage import EarthSignalsError, read_json
+from earthsignals.tracking.lineage import _git
+
+
+@dataclass(frozen=True)
+class LockedStage:
+    """One stage's entry: paths are relative to the project's root, hashes are DVC's md5s.
+
+    `deps` and `outs` map path to md5 (`<md5>.dir` for a folder), `sizes` both to bytes. `params` maps a
+    dotted key to its value; a key of another file than `params.yaml` is `<file>:<key>`.
+    """
+
+    name: str
+    command: str
+    deps: dict[str, str] = field(default_factory=dict)
+    outs: dict[str, str] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    params: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def record(self) -> str | None:
+        """Path of the run record among the outs, None for a stage that keeps none."""
+        return next((path for path in self.outs if PurePosixPath(path).match("reports/*/runs/*.json")), None)
+
+
+@dataclass(frozen=True)
+class Lock:
+    """A whole `dvc.lock`; `commit` is where it was read, None for the working tree's."""
+
+    stages: dict[str, LockedStage]
+    commit: str | None = None
+
+    def maker(self, path: str) -> tuple[LockedStage, str] | None:
+        """The stage that makes `path`, and its out: the path itself or the folder that holds it."""
+        for stage in self.stages.values():
+            for out in stage.outs:
+                if inside(path, out):
+                    return stage, out
+        return None
+
+    def holder(self, md5: str) -> tuple[LockedStage, str] | None:
+        """The stage and out whose md5 this is."""
+        for stage in self.stages.values():
+            for out, locked in stage.outs.items():
+                if locked == md5:
+                    return stage, out
+        return None
+
+    def makers(self, stage: LockedStage) -> dict[str, list[LockedStage]]:
+        """For each dep of `stage`, the stages that make it or a part of it; empty for sources."""
+        return {
+            dep: [other for other in self.stages.values() if any(_overlap(dep, out) for out in other.outs)]
+            for dep in stage.deps
+        }
+
+    def upstream(self, stage: LockedStage) -> list[LockedStage]:
+        """Every stage that `stage` rests upon, the nearest first, each once."""
+        found: dict[str, LockedStage] = {}
+        queue = [stage]
+        while queue:
+            nearer = queue.pop(0)
+            for makers in self.makers(nearer).values():
+                for maker in makers:
+                    if maker.name not in found and maker.name != stage.name:
+                        found[maker.name] = maker
+                        queue.append(maker)
+        return list(found.values())
+
+    def users(self, path: str) -> list[tuple[LockedStage, str]]:
+        """The stages that read `path`, or a folder with it, or a part of it; and the dep by which they do."""
+        return [(stage, dep) for stage in self.stages.values() for dep in stage.deps if _overlap(path, dep)]
+
+
+def read_lock(root: Path) -> Lock:
+    """The working tree's `dvc.lock`, with what `dvc add` tracks beside it.
+
+    Raises:
+        EarthSignalsError: there is no `dvc.lock`, or it is not one.
+    """
+    path, added = root / "dvc.lock", _added(root)
+    if not path.is_file() and added:
+        return Lock(added)
+    if not path.is_file():
+        raise EarthSignalsError(
+            f"{path} does not exist, so nothing says what made what; run `dvc repro`, or `git pull` what "
+            "another machine committed"
+        )
+    lock = _lock(read_yaml(path), str(path))
+    return Lock(added | lock.stages)
+
+
+def parse_lock(text: str, commit: str) -> Lock:
+    """A `dvc.lock` out of git; raises EarthSignalsError when it is not one."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        values = YAML(typ="safe", pure=True).load(io.StringIO(text))
+    except YAMLError as error:
+        raise EarthSignalsError(
+            f"dvc.lock of commit {commit[:12]} is not valid YAML ({str(error).splitlines()[0]}); look at an "
+            "earlier commit"
+        ) from None
+    return _lock(values, f"dvc.lock of commit {commit[:12]}", commit)
+
+
+def folder_listing(root: Path, md5: str) -> dict[str, str] | None:
+    """Relative path → md5 of a locked folder's files, from DVC's cache; None where that lacks it."""
+    path = cached_path(root, md5)
+    if path is None:
+        return None
+    return {entry["relpath"]: entry["md5"] for entry in read_json(path)}
+
+
+def cached_path(root: Path, md5: str) -> Path | None:
+    """The object of this md5 in DVC's cache, None where it is not there."""
+    path = cache_folder(root) / "files" / "md5" / md5[:2] / md5[2:]
+    return path if path.is_file() else None
+
+
+def cache_folder(root: Path) -> Path:
+    """DVC's cache of this project, wherever its configuration puts it."""
+    from dvc.config import Config
+
+    return Path(Config(str(root / ".dvc"))["cache"].get("dir") or root / ".dvc" / "cache")
+
+
+def inside(path: str, folder: str) -> bool:
+    """Is `path` the same as `folder` or below it? Both relative to the root, with `/`."""
+    return path == folder or path.startswith(f"{folder}/")
+
+
+def _overlap(one: str, other: str) -> bool:
+    return inside(one, other) or inside(other, one)
+
+
+def _lock(values: Any, source: str, commit: str | None = None) -> Lock:
+    stages = values.get("stages") if isinstance(values, Mapping) else None
+    if not isinstance(stages, Mapping):
+        raise EarthSignalsError(
+            f"{source} has no `stages`: expected what `dvc repro` writes; restore it with "
+            "`git checkout -- dvc.lock`"
+        )
+    return Lock({name: _stage(name, body) for name, body in stages.items()}, commit)
+
+
+def _stage(name: str, body: Mapping[str, Any]) -> LockedStage:
+    entries = [*(body.get("deps") or ()), *(body.get("outs") or ())]
+    return LockedStage(
+        name=name,
+        command=str(body.get("cmd", "")),
+        deps={entry["path"]: _hash(entry) for entry in body.get("deps") or ()},
+        outs={entry["path"]: _hash(entry) for entry in body.get("outs") or ()},
+        sizes={entry["path"]: entry["size"] for entry in entries if "size" in entry},
+        params={
+            key if file == "params.yaml" else f"{file}:{key}": value
+            for file, keys in (body.get("params") or {}).items()
+            for key, value in keys.items()
+        },
+    )
+
+
+def _added(root: Path) -> dict[str, LockedStage]:
+    """Data tracked by `dvc add` or fetched by `dvc import`: each `.dvc` file as a stage without deps."""
+    listed = _git(root, "ls-files", "--cached", "--others", "--exclude-standard", "--", "*.dvc") or ""
+    stages = {}
+    for name in filter(None, listed.splitlines()):
+        file = root / name
+        outs = read_yaml(file).get("outs") or () if file.is_file() else ()
+        paths = {(PurePosixPath(name).parent / out["path"]).as_posix(): out for out in outs}
+        stages[name] = LockedStage(
+            name=name, command="dvc add",
+            outs={path: _hash(out) for path, out in paths.items()},
+            sizes={path: out["size"] for path, out in paths.items() if "size" in out},
+        )  # fmt: skip
+    return stages
+
+
+def _hash(entry: Mapping[str, Any]) -> str:
+    """md5 of a file or folder; what DVC knows of an address otherwise; empty for an out not hashed yet."""
+    return str(entry.get("md5") or entry.get("etag") or entry.get("checksum") or "")

@@ -1,0 +1,440 @@
+"""Remotes: what git may see of them, what a damaged one is told, and what mends it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from earthsignals.cli.doctor import _dvc_remote
+from earthsignals.remotes import lock, openssh, tunnel
+from earthsignals.remotes.adding import Wish, add
+from earthsignals.remotes.config import check_remote, find_remote
+from earthsignals.remotes.places.bucket import multipart_etag
+from earthsignals.remotes.sharing import share
+from earthsignals.remotes.verify import Report, as_json, verify
+from earthsignals.storage import EarthSignalsError
+
+STAGES = """\
+stages:
+  t-make:
+    cmd: python make.py
+    outs:
+      - big.bin
+      - many
+      - here.bin: {push: false}
+    metrics:
+      - metrics.json: {cache: false}
+"""
+SECRET = "not-for-git-5f1d"
+
+
+def git(root: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def store(folder: Path, content: bytes, suffix: str = "") -> str:
+    """An object as DVC stores it: read-only, named by its md5."""
+    md5 = hashlib.md5(content).hexdigest() + suffix
+    path = folder / lock.key(md5)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        path.write_bytes(content)
+        path.chmod(0o444)
+    return md5
+
+
+def write_version(root: Path, version: int) -> None:
+    """Outputs of one run in the cache, the lock and the run cache, without starting DVC."""
+    from dvc.utils import dict_sha256
+
+    cache = root / ".dvc" / "cache"
+    files = {f"f {n}.bin": store(cache, bytes([version, n]) * 50) for n in range(3)}
+    listing = json.dumps([{"md5": md5, "relpath": name} for name, md5 in files.items()]).encode()
+    contents = {"big.bin": bytes([version]) * 5000, "here.bin": b"h", "metrics.json": b"{}"}
+    outs = [
+        {"path": name, "hash": "md5", "md5": store(cache, content), "size": len(content)}
+        for name, content in contents.items()
+    ]
+    folder = store(cache, listing, ".dir")
+    outs.append({"path": "many", "hash": "md5", "md5": folder, "size": 300, "nfiles": 3})
+    entry = {"cmd": "python make.py", "deps": [{"path": "d", "hash": "md5", "md5": "0" * 32}], "outs": outs}
+    locked = yaml.safe_dump({"schema": "2.0", "stages": {"t-make": entry}}, sort_keys=False)
+    (root / "dvc.lock").write_text(locked)
+    value = dict_sha256(entry, exclude=["size", "nfiles"])
+    key = dict_sha256(entry | {"outs": [out["path"] for out in outs]}, exclude=["size", "nfiles"])
+    run = cache / "runs" / key[:2] / key / value
+    run.parent.mkdir(parents=True, exist_ok=True)
+    run.write_text(yaml.safe_dump(entry, sort_keys=False))
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A committed project of two versions, its objects in the local cache alone."""
+    root = tmp_path / "project"
+    (root / ".dvc" / "tmp").mkdir(parents=True)
+    (root / ".dvc" / "config").write_text("# our words\n[core]\n    analytics = false\n")
+    (root / ".dvc" / ".gitignore").write_text("/config.local\n/tmp\n/cache\n")
+    (root / "params.yaml").write_text("x: 1\n")
+    (root / "dvc.yaml").write_text(STAGES)
+    git(root, "init", "-q")
+    git(root, "config", "user.name", "t")
+    git(root, "config", "user.email", "t@localhost")
+    for version in (1, 2):
+        write_version(root, version)
+        git(root, "add", "-A")
+        git(root, "commit", "-qm", f"version {version}")
+    monkeypatch.setenv("EARTHSIGNALS_PROGRESS", "false")
+    monkeypatch.chdir(root)
+    return root
+
+
+def push(root: Path, remote: Path, kept_here: bytes = b"h") -> Path:
+    """All of the cache but what `push: false` keeps here."""
+    shutil.copytree(root / ".dvc" / "cache", remote, dirs_exist_ok=True)
+    (remote / lock.key(hashlib.md5(kept_here).hexdigest())).unlink()
+    return remote
+
+
+def spoil(path: Path, content: bytes) -> None:
+    path.chmod(0o644)
+    path.write_bytes(content)
+
+
+def kinds(report: Report) -> dict[str, str]:
+    return {f.uses[0].path if f.uses else f.name.split("/")[0]: f.kind for f in report.findings}
+
+
+def of(root: Path, path: str, version: str = lock.WORKSPACE) -> str:
+    return next(o.md5 for o in lock.objects(root, [version]) if o.path == path)
+
+
+def test_the_lock_names_what_the_remote_should_hold(project: Path) -> None:
+    """Not what lies in git (cache: false) or is kept here (push: false)."""
+    now = lock.objects(project)
+    assert [(o.path, o.stage, o.commit, o.size) for o in now] == [
+        ("big.bin", "t-make", "workspace", 5000), ("many", "t-make", "workspace", None),
+    ]  # fmt: skip
+    commits = lock.all_commits(project)
+    assert commits[0] == "workspace" and len(commits) == 3
+    first = git(project, "rev-list", "--max-parents=0", "HEAD").strip()
+    past = [o for o in lock.objects(project, commits) if o.commit == first]
+    assert [o.path for o in past] == ["big.bin", "many"]
+    assert len(lock.objects(project, commits)) == 4  # the newest commit's are the working tree's
+
+
+def test_a_version_on_another_branch_is_found(project: Path) -> None:
+    git(project, "checkout", "-qb", "side")
+    write_version(project, 3)
+    git(project, "commit", "-qam", "side")
+    git(project, "checkout", "-q", "-")
+    paths = [(o.path, o.commit) for o in lock.objects(project, lock.all_commits(project))]
+    assert ("big.bin", git(project, "rev-parse", "side").strip()) in paths
+
+
+def test_a_lock_with_a_merge_conflict_is_a_sentence(project: Path) -> None:
+    (project / "dvc.lock").write_text("<<<<<<< HEAD\na: 1\n=======\na: [\n")
+    with pytest.raises(EarthSignalsError, match="dvc.lock .*not readable YAML.*merge conflicts"):
+        lock.objects(project)
+    (project / "dvc.lock").unlink()
+    add(project, Wish())
+    with pytest.raises(EarthSignalsError, match="dvc.lock does not exist.*dvc repro"):
+        verify(project)
+
+
+def test_the_default_remote_is_a_folder_beside_the_project(project: Path) -> None:
+    with pytest.raises(EarthSignalsError, match="make remote"):
+        check_remote(project)
+    assert _dvc_remote(project)[0] == "optional"
+    added = add(project, Wish())
+    assert added.changed and check_remote(project).url == str(project.parent / "project-remote")
+    config = (project / ".dvc" / "config").read_text()
+    assert "url = ../../project-remote" in config and "verify = true" in config and "# our words" in config
+    assert not add(project, Wish()).changed  # again: nothing
+    assert (project / ".dvc" / "config").read_text() == config
+    assert _dvc_remote(project)[0] == "ok"
+    (project.parent / "project-remote").rmdir()
+    with pytest.raises(EarthSignalsError, match="does not exist here.*make remote"):
+        check_remote(project)
+    assert _dvc_remote(project)[0] == "bad"
+
+
+def test_another_address_needs_force_and_forgets_the_old_keys(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    add(project, Wish("s3://bucket/a", endpoint_url="http://127.0.0.1:9", access_key_id="ID"))
+    with pytest.raises(EarthSignalsError, match="s3://bucket/a already.*--force"):
+        add(project, Wish("ssh://localhost:2222/srv/x"))
+    add(project, Wish("ssh://localhost:2222/srv/x", force=True))
+    both = (project / ".dvc" / "config").read_text() + (project / ".dvc" / "config.local").read_text()
+    assert SECRET not in both and "endpointurl" not in both and "ssh://localhost:2222/srv/x" in both
+
+
+def test_secrets_and_users_stay_in_the_ignored_file(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = project.parent / "key"
+    key.touch()
+    monkeypatch.setenv("DVC_SSH_PASSWORD", SECRET)
+    wish = Wish("ssh://alice@203.0.113.7/srv/x", key_file=key, ask_password=True)
+    added = add(project, wish)
+    assert "accepts any host key" in added.notes[0] and "make tunnel" in added.notes[0]
+    assert not add(project, Wish("ssh://localhost:2222/srv/x", name="near")).notes  # through the tunnel
+    tracked = (project / ".dvc" / "config").read_text()
+    local = project / ".dvc" / "config.local"
+    assert "ssh://203.0.113.7/srv/x" in tracked
+    assert not any(word in tracked for word in ("alice", SECRET, str(key)))
+    assert all(word in local.read_text() for word in ("alice", SECRET, str(key)))
+    assert stat.S_IMODE(local.stat().st_mode) == 0o600
+    git(project, "add", "-A")
+    assert SECRET not in git(project, "diff", "--cached")
+    assert SECRET not in repr(find_remote(project, "storage"))
+
+
+def test_a_local_config_that_git_would_track_gets_no_secret(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / ".dvc" / ".gitignore").write_text("/tmp\n")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    with pytest.raises(EarthSignalsError, match="would be tracked by git"):
+        add(project, Wish("s3://bucket/a", access_key_id="ID"))
+    assert not (project / ".dvc" / "config.local").exists()
+
+
+@pytest.mark.parametrize(
+    ("wish", "words"),
+    [
+        (Wish("ssh://u:p@host/x"), "holds a password"),
+        (Wish("ssh://host"), "names no folder"),
+        (Wish("s3:///x"), "names no bucket"),
+        (Wish("gdrive://x"), "not supported"),
+        (Wish("inside"), "inside the project"),
+        (Wish("s3://b/x", user="a"), "--user means nothing for S3"),
+        (Wish("s3://b/x", access_key_id="ID"), "AWS_SECRET_ACCESS_KEY"),
+        (Wish("ssh://h/x", key_file=Path("/nowhere/key")), "does not exist"),
+        (Wish(name="A B"), "no name for a remote"),
+    ],
+)
+def test_what_cannot_be_a_remote_is_a_sentence(
+    project: Path, wish: Wish, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY", raising=False)
+    before = (project / ".dvc" / "config").read_text()
+    with pytest.raises(EarthSignalsError, match=words):
+        add(project, wish)
+    assert (project / ".dvc" / "config").read_text() == before
+
+
+def damage(root: Path, remote: Path) -> None:
+    """One of each: a flipped bit, a cut folder list, a lost file, a cut file, a run-cache entry."""
+    big, many = of(root, "big.bin"), of(root, "many")
+    files = json.loads((root / ".dvc" / "cache" / lock.key(many)).read_bytes())
+    spoil(remote / lock.key(big), bytes([2]) * 4999 + b"\0")
+    spoil(remote / lock.key(many), b"[]")
+    (remote / lock.key(files[0]["md5"])).unlink()
+    spoil(remote / lock.key(files[1]["md5"]), b"cut")
+    run = next(path for path in sorted((remote / "runs").rglob("*")) if path.is_file())
+    spoil(run, run.read_bytes()[:-20])
+
+
+FOUND = {
+    "big.bin": "corrupt", "many": "truncated", "many/f 0.bin": "missing", "many/f 1.bin": "truncated",
+    "runs": "corrupt",
+}  # fmt: skip
+
+
+def test_a_folder_is_verified_and_mended(project: Path) -> None:
+    remote = Path(add(project, Wish()).remote.url)
+    with pytest.raises(EarthSignalsError, match="holds nothing of this project.*make push"):
+        verify(project)
+    push(project, remote)
+    report = verify(project, all_commits=True)
+    assert report.findings == [] and report.runs == 2 and report.runs_incomplete == 0
+    assert report.objects == 2 * (2 + 3)
+    damage(project, remote)
+    assert kinds(verify(project)) == FOUND
+    sentence = next(f.sentence() for f in verify(project).findings if f.kind == "missing")
+    assert sentence.startswith("missing: many/f 0.bin of t-make (workspace)")
+    mended = verify(project, repair=True)
+    assert kinds(mended) == FOUND and mended.bad == [] and as_json(mended)["ok"]
+    assert verify(project, all_commits=True).findings == []
+
+
+def test_a_bad_local_copy_mends_nothing(project: Path) -> None:
+    remote = push(project, Path(add(project, Wish()).remote.url))
+    damage(project, remote)
+    spoil(project / ".dvc" / "cache" / lock.key(of(project, "big.bin")), b"x" * 5000)
+    report = verify(project, repair=True)
+    assert [f.uses[0].path for f in report.bad] == ["big.bin"]
+    assert "no good copy" in report.bad[0].detail
+    shutil.rmtree(project / ".dvc" / "cache")
+    assert [f.uses[0].path for f in verify(project).bad] == ["big.bin"]  # verifying needs no cache
+    spoil(remote / lock.key(of(project, "many")), b"[")
+    lost = [f.kind for f in verify(project).bad if f.uses[0].path == "many"]
+    assert lost == ["corrupt", "unknown"]  # its files cannot be named without the list
+
+
+def test_a_version_that_was_not_pushed_is_named_with_its_commit(project: Path) -> None:
+    remote = push(project, Path(add(project, Wish()).remote.url))
+    first = git(project, "rev-list", "--max-parents=0", "HEAD").strip()
+    (remote / lock.key(of(project, "big.bin", first))).unlink()
+    assert verify(project).findings == [] and verify(project).runs_incomplete == 1
+    (finding,) = verify(project, all_commits=True).findings
+    assert (finding.kind, finding.uses[0].commit) == ("missing", first)
+
+
+FAKE_SSH = """\
+#!/bin/sh
+# Stands for the machine at the other end: runs the command here. Notes its options.
+echo "$@" >> {log}
+while [ "$1" != -- ]; do [ "$1" = -N ] || [ "$1" = -O ] && exit 0; shift; done
+shift 2
+exec {shell} -c "$1"
+"""
+
+
+@pytest.fixture
+def fake_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path]:
+    def install(shell: str) -> Path:
+        program = tmp_path / "bin" / "ssh"
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(FAKE_SSH.format(log=tmp_path / "ssh.log", shell=shell))
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+        return tmp_path / "ssh.log"
+
+    return install
+
+
+def test_over_ssh_the_other_machine_hashes(project: Path, fake_ssh: Callable[[str], Path]) -> None:
+    """Host keys are checked on every call, objects are not fetched, and mending goes the same way."""
+    log = fake_ssh("sh")
+    remote = push(project, project.parent / "far away")
+    add(project, Wish(f"ssh://alice@localhost:2222{remote}"))
+    assert verify(project, all_commits=True).findings == []
+    damage(project, remote)
+    assert kinds(verify(project)) == FOUND
+    calls = log.read_text().splitlines()
+    assert all("StrictHostKeyChecking=yes" in call for call in calls)
+    assert any("md5sum" in call for call in calls) and not any(" cat " in call for call in calls)
+    assert verify(project, repair=True).bad == []
+    assert verify(project, download=True).findings == []
+    shutil.rmtree(remote)
+    with pytest.raises(EarthSignalsError, match="has no folder.*make push"):
+        verify(project)
+    assert "-O exit" in log.read_text().splitlines()[-1]  # no connection stays behind a failure
+
+
+@pytest.mark.parametrize(
+    ("stderr", "words"),
+    [
+        ("No ED25519 host key is known for h and you have requested strict checking.", "not known.*keyscan"),
+        ("@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @", "another host key.*ssh-keygen -R"),
+        ("alice@h: Permission denied (publickey).", "refused the login"),
+        ("ssh: connect to host h port 22: Connection refused", "does not answer"),
+        ("ssh: Could not resolve hostname h: Name or service not known", "not a known name"),
+    ],
+)
+def test_what_ssh_says_becomes_a_sentence(stderr: str, words: str) -> None:
+    assert words.split(".*")[0] in str(openssh.failure(openssh.Host("h"), stderr))
+    assert words.split(".*")[-1] in str(openssh.failure(openssh.Host("h"), stderr))
+
+
+def test_the_tunnel_checks_the_key_and_listens_on_the_loopback_alone(project: Path) -> None:
+    words = tunnel.Tunnel(openssh.parse_host("root@203.0.113.7:2200"), ssh_port=22).words()
+    assert words[-2:] == ["--", "203.0.113.7"] and "StrictHostKeyChecking=yes" in words
+    assert "ExitOnForwardFailure=yes" in words and "Port=2200" in words
+    assert [words[i + 1] for i, word in enumerate(words) if word == "-L"] == [
+        "127.0.0.1:2222:127.0.0.1:22", "127.0.0.1:5001:127.0.0.1:5000",
+    ]  # fmt: skip
+    for address in ("-oProxyCommand=x", "a b", "host:port", ""):
+        with pytest.raises(EarthSignalsError, match="no machine for ssh"):
+            openssh.parse_host(address)
+    assert tunnel.stop(project) is None and tunnel.behind(project, "localhost", 2222) == ()
+
+
+def test_a_multipart_etag_is_the_md5_of_the_parts_md5s(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    for size in (25, 20):  # a short last part, and none
+        path.write_bytes(content := bytes(range(size)))
+        parts = [content[i : i + 10] for i in range(0, size, 10)]
+        expected = hashlib.md5(b"".join(hashlib.md5(part).digest() for part in parts)).hexdigest()
+        assert multipart_etag(path, 10) == f"{expected}-{len(parts)}"
+    assert multipart_etag(path, None) == ""  # a server that does not tell: nothing is vouched for
+
+
+def test_a_shared_cache_takes_good_objects_over(project: Path) -> None:
+    bad = of(project, "big.bin")
+    spoil(project / ".dvc" / "cache" / lock.key(bad), b"rotten")
+    (project / "dvc.lock").unlink()  # nothing to relink
+    folder = project.parent / "shared"
+    shared = share(project, folder)
+    assert not (folder / lock.key(bad)).exists() and any(bad[2:] in note for note in shared.notes)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o2775
+    objects = [path for path in (folder / "files").rglob("*") if path.is_file()]
+    assert objects and all(stat.S_IMODE(path.stat().st_mode) == 0o444 for path in objects)
+    assert "shared = group" in (project / ".dvc" / "config.local").read_text()
+    again = share(project, folder)
+    assert again.carried == 0
+    with pytest.raises(EarthSignalsError, match="no group"):
+        share(project, folder, "no-such-group")
+
+
+SHARED = "import sys; from pathlib import Path; from earthsignals.remotes.sharing import share; " \
+         "share(Path(sys.argv[1]), Path(sys.argv[2]))"  # fmt: skip
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can act as two users")
+def test_two_users_share_one_cache(project: Path, request: pytest.FixtureRequest) -> None:
+    """What one user brought the other reads, as links and not as copies, and cannot change."""
+    python = _python_of_others()
+    place = Path(tempfile.mkdtemp())  # pytest's own folders are closed to others
+    request.addfinalizer(lambda: shutil.rmtree(place))
+    place.chmod(0o755)
+    folder = place / "shared"
+    folder.mkdir()
+    shutil.chown(folder, group="users")
+    folder.chmod(0o2775)
+    clones = {}
+    for user in ("daemon", "games"):
+        clone = clones[user] = place / user
+        shutil.copytree(project, clone, ignore=shutil.ignore_patterns("cache" if user == "games" else ""))
+        subprocess.run(["chown", "-R", f"{user}:users", str(clone)], check=True)
+        site = Path(yaml.__file__).parents[1]
+        environment = {
+            "PATH": os.environ["PATH"], "HOME": str(clone), "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONPATH": f"{Path(__file__).parents[2] / 'src'}{os.pathsep}{site}", "DVC_NO_ANALYTICS": "1",
+        }  # fmt: skip
+        drop = ["setpriv", "--reuid", user, "--regid", "users", "--clear-groups"]
+        subprocess.run([*drop, python, "-c", SHARED, clone, folder], cwd=clone, env=environment, check=True)
+    first, second = clones["daemon"] / "big.bin", clones["games"] / "big.bin"
+    assert first.read_bytes() == second.read_bytes() == bytes([2]) * 5000
+    shared = folder / lock.key(of(project, "big.bin"))
+    assert second.samefile(shared) and not shared.stat().st_mode & 0o222
+    groups = {path.stat().st_gid for path in folder.rglob("*")}
+    assert groups == {folder.stat().st_gid}
+
+
+def _python_of_others() -> str:
+    """A Python of this version that users other than root can start, with this environment's packages."""
+    # It must be able to start itself, as it will start DVC: setpriv's own start has more rights.
+    probe = (
+        "import subprocess, sqlite3, sys; print(sys.version_info[:2], flush=True); "
+        "subprocess.run([sys.executable, '-c', ''], check=True)"
+    )
+    for python in (sys.executable, "/usr/bin/python3"):
+        words = ["setpriv", "--reuid", "games", "--regid", "users", "--clear-groups", python, "-c", probe]
+        done = subprocess.run(words, capture_output=True, text=True)
+        if done.returncode == 0 and done.stdout.strip() == str(sys.version_info[:2]):
+            return python
+    pytest.skip("no Python here that other users may start")

@@ -93,6 +93,8 @@ pull: setup ## fetch artifacts and run records, show pulled runs in MLflow
 	@# What nobody pushed yet is named, and does not keep the rest from coming.
 	dvc pull --run-cache --allow-missing $(STAGES)
 	@earthsignals runs import
+	@dvc status -q $(STAGES) || echo "Some outputs are not here yet, or differ: \`dvc status\` names them," \
+	    "\`earthsignals remote verify\` says whether the remote has them."
 
 tunnel: setup ## one ssh connection with host-key checking for the remote and for MLflow (HOST=…)
 	earthsignals tunnel $(HOST)

@@ -419,6 +419,9 @@ def test_evaluate_real_judges_with_frozen_thresholds(
         def log_metrics(self, metrics: dict[str, Any]) -> None:
             assert metrics["pixels"]["model"] == scores
 
+        def log_artifact(self, path: Path) -> None:
+            assert path.name == "real.json"
+
     monkeypatch.setattr(real, "evaluate_real", judge)
     monkeypatch.setattr(tracking, "run", lambda *_, **__: nullcontext(Run()))
     code, _, errors = call("evaluate-real", tmp_path, "-m", model)

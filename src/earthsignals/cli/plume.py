@@ -276,6 +276,7 @@ def evaluate_real(
         write_json(out, found)
         run.set_tags({k: v for k, v in found.items() if isinstance(v, str)})
         run.log_metrics({k: found[k] for k in ("pixels", "detection", "valid_km2", "plumes")})
+        run.log_artifact(out)
     typer.echo(f"{out}: {len(found['chips'])} chips of {found['data']}, {found['plumes']} labelled plumes")
     for name, pixels in found["pixels"].items():
         scores = "  ".join(

@@ -98,6 +98,7 @@ def evaluate_real(
         write_json(out, found)
         run.set_tags({k: v for k, v in found.items() if isinstance(v, str)})
         run.log_metrics({k: v for k, v in found.items() if not isinstance(v, str)})
+        run.log_artifact(out)
     typer.echo(f"{out}: judged on {found['scans']:,} scans of {found['data']}")
     for decade, value in found["rmse_over_crlb"].items():
         typer.echo(f"  {decade:>10} ppm  RMSE / bound {value:6.2f}")

@@ -13,6 +13,8 @@ PORT ?= 5000
 # `droplet`, as ssh knows it: root@203.0.113.7 or a name of ~/.ssh/config.
 URL ?=
 HOST ?=
+# Further options of `earthsignals tunnel`, as --background.
+TUNNEL ?=
 # Folder of the real data of all pipelines; default: the setting real_data.
 DATA ?=
 
@@ -64,16 +66,18 @@ test: setup ## run all tests
 test-services: setup ## install and run real servers (PostgreSQL, sshd, S3, SLURM, Chromium) and test with them
 	@for name in sshd s3 postgres slurm chromium; do \
 	    services/$$name.sh check 2>/dev/null || services/$$name.sh install || exit 1; done
-	python -m pytest -q tests/services
+	REQUIRE_SERVICES=1 python -m pytest -q tests/services
 
 lint: setup ## check style and import rules
 	ruff check .
 	lint-imports
 
 ui: setup ## browse runs, pulled ones too, at http://127.0.0.1:5000 (PORT=…)
+	@case "$$MLFLOW_TRACKING_URI" in http*) echo "a server keeps the runs (MLFLOW_TRACKING_URI): open it"; exit 1;; esac
 	@earthsignals runs import
-	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false mlflow ui --host 127.0.0.1 --port $(PORT) \
-	    --workers 1 --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
+	MLFLOW_BACKEND_STORE_URI="$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" \
+	    mlflow ui --host 127.0.0.1 --port $(PORT) --workers 1
 
 real: setup ## evaluate on real data outside the repository (PIPELINE=…, DATA=folder)
 	@data="$(DATA)"; : "$${data:=$$(python -c \
@@ -97,9 +101,9 @@ pull: setup ## fetch artifacts and run records, show pulled runs in MLflow
 	    "\`earthsignals remote verify\` says whether the remote has them."
 
 tunnel: setup ## one ssh connection with host-key checking for the remote and for MLflow (HOST=…)
-	earthsignals tunnel $(HOST)
+	earthsignals tunnel $(if $(HOST),'$(HOST)') $(TUNNEL)
 
-server: setup ## an MLflow server for a team; asks for PostgreSQL and S3 (docs/experiments.md)
+server: setup ## an MLflow server for a team, with PostgreSQL and S3 (docs/experiments.md)
 	earthsignals server
 
 droplet: setup ## what a rented GPU costs; with HOST=… make it ready (docs/droplet.md)

@@ -50,8 +50,11 @@ stop_pids() {
         [ -s "$file" ] || continue
         pid=$(cat "$file")
         as_root kill "$pid" 2>/dev/null || true
-        for _ in $(seq 100); do as_root kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
-        as_root kill -9 "$pid" 2>/dev/null || true
+        for _ in $(seq 100); do
+            as_root kill -0 "$pid" 2>/dev/null || { pid=; break; }  # gone: its number may be another's
+            sleep 0.1
+        done
+        [ -z "$pid" ] || as_root kill -9 "$pid" 2>/dev/null || true
         rm -f "$file"
     done
 }

@@ -24,6 +24,7 @@ REAL = "reports/plume/real.json"
 SEISMIC = "reports/seismic/metrics.json"
 SEISMIC_REAL = "reports/seismic/real.json"
 FEED = "reports/benchmarks/seismic_feed.json"
+TRANSPORT = "reports/benchmarks/transport.json"
 
 
 def score(ratio: float) -> dict[str, float]:
@@ -89,7 +90,25 @@ def sources() -> dict[str, dict]:
             "speedup_vs_seed": 27.9, "speedup_vs_seed_normalised": 11.94, "train_batches_per_s": 4.83,
             "pack_files_per_s": 371.4, "machine": {"cpu": "AMD EPYC", "cores": "2"},
         },
+        TRANSPORT: {
+            "megabytes": 1024, "dvc_start_s": 0.83, "machine": {"cpu": "AMD EPYC", "cores": "2"},
+            "rows": [
+                transfer("loopback", "push", 4, 1024.0, "dvc", 11.0, 0.91),
+                transfer("loopback", "push", 4, 1024.0, "dvc in tunnel", 20.0, 0.5),
+                transfer("loopback", "push", 4, 1024.0, "rsync", 10.0, 1.0),
+                transfer("loopback", "push", 1000, 16.0, "dvc", 9.5, 0.1),
+                transfer("loopback", "push", 4, 16.0, "dvc", 1.5, 0.7),
+            ],
+        },
     }  # fmt: skip
+
+
+def transfer(
+    link: str, direction: str, files: int, mb: float, tool: str, seconds: float, ratio: float
+) -> dict:
+    """A row of benchmarks/transport.py."""
+    return {"link": link, "way": "ssh", "direction": direction, "files": files, "mb": mb, "tool": tool,
+            "seconds": seconds, "mb_per_s": mb / seconds, "ratio": ratio}  # fmt: skip
 
 
 def seismic_metrics() -> dict:
@@ -169,7 +188,7 @@ def test_sections_state_the_numbers_with_intervals_and_machine() -> None:
     assert "| P wrong by 1 % | 7.5 | 8.0 | 9.5 |" in text
     assert "1.7 minutes (9,778 scans/s" in text and "1,947 times" in text and "1.7e-06" in text
     assert "812 times" in text and "| least squares | 21.5 |" in text
-    assert text.count("Measured on: AMD EPYC, 2 cores.") == 4
+    assert text.count("Measured on: AMD EPYC, 2 cores.") == 5
     assert render(text, sources().get)[0] == text  # nothing moves the second time
 
 
@@ -199,6 +218,13 @@ def test_seismic_sections_state_the_numbers() -> None:
     assert "| waveform → STFT | 28 × |" in text and "371 miniSEED files per second" in text
 
 
+def test_transport_stands_beside_what_one_would_use_by_hand() -> None:
+    text, _ = render(blank(), sources().get)
+    assert "| loopback, ssh, push | 93.1 | 102 (rsync) | 0.91 |" in text
+    assert "| loopback, ssh, push in the tunnel | 51.2 | 102 (rsync) | 0.50 |" in text
+    assert "16 MB go in 1.5 s as 4 files, in 9.5 s as 1,000" in text
+
+
 def test_plume_sections_without_rates_or_table() -> None:
     """Tiles from a manifest have no flightlines; --quick measures no table."""
     few = sources()
@@ -217,6 +243,7 @@ def test_sections_without_a_source_stay_and_are_named() -> None:
         "tdlas:results": METRICS, "tdlas:limits": METRICS, "tdlas:predict": PREDICT, "plume:results": PLUME,
         "plume:real": REAL, "plume:dense": DENSE, "plume:modes": DENSE,
         "seismic:results": SEISMIC, "seismic:real": SEISMIC_REAL, "seismic:feed": FEED,
+        "machines:transport": TRANSPORT,
     }  # fmt: skip
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -17,12 +20,14 @@ from ..project import ROOT
 def service(name: str, folder: Path, **environment: str) -> Iterator[dict[str, str]]:
     """Start `services/<name>.sh` with its state below `folder`; yields what it printed as KEY=value.
 
-    Skips the test where the service is not installed. The server is stopped at the end, whatever
+    Skips the test where the service is not installed (`make test-services` installs it first, and lets
+    no test skip for that). The server is stopped at the end, whatever
     happens.
     """
     script = str(ROOT / "services" / f"{name}.sh")
     present = subprocess.run([script, "check"], capture_output=True, text=True)
     if present.returncode:
+        assert "REQUIRE_SERVICES" not in os.environ, present.stderr
         pytest.skip(f"{present.stderr.strip()}; `make test-services` installs it")
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -34,3 +39,22 @@ def service(name: str, folder: Path, **environment: str) -> Iterator[dict[str, s
         yield dict(line.split("=", 1) for line in started.stdout.splitlines() if "=" in line)
     finally:
         subprocess.run([script, "stop", str(folder)], check=True, timeout=120)
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody had a moment ago."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
+def wait_until_healthy(server: subprocess.Popen, port: int, seconds: float = 120) -> None:
+    """Until MLflow's server answers; fails when its process ends first."""
+    deadline = time.monotonic() + seconds
+    while True:
+        assert server.poll() is None and time.monotonic() < deadline, "the server does not answer"
+        try:
+            with urlopen(f"http://127.0.0.1:{port}/health", timeout=2):
+                return
+        except OSError:
+            time.sleep(0.3)

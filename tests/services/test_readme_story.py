@@ -7,10 +7,8 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -18,6 +16,7 @@ import pytest
 
 from ..project import ROOT
 from ..two_machines import Machine, assert_one_history, two_machines
+from .service import free_port, wait_until_healthy
 
 pytestmark = pytest.mark.timeout(600)
 LINE = re.compile(r"^ {4}(laptop|droplet)\$ +(.+)$", re.MULTILINE)
@@ -27,12 +26,6 @@ def story() -> list[tuple[str, str]]:
     """(machine, command) of each line, without the remarks behind `  #`."""
     found = LINE.findall((ROOT / "README.md").read_text(encoding="utf-8"))
     return [(machine, command.split("  #")[0].strip()) for machine, command in found]
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
 
 
 @pytest.fixture
@@ -53,17 +46,20 @@ def test_readme_can_be_typed_as_it_stands(
     port, mlflow = free_port(), free_port()
     # What a reader fills in: the droplet's address, and here also ports and folders of our own.
     filled = {
-        "HOST=root@DROPLET": f"HOST='-F {sshd['CONFIG']} droplet --background --remote-port {port} "
+        "HOST=root@DROPLET": f"HOST=droplet TUNNEL='-F {sshd['CONFIG']} --background --remote-port {port} "
         f"--mlflow-port {mlflow}'",
-        "localhost:2222/srv/earthsignals": f"localhost:{port}{sshd['ROOT']}/earthsignals",
+        "root@localhost:2222/srv/earthsignals": f"{sshd['USER']}@localhost:{port}{sshd['ROOT']}/earthsignals",
         " /srv/earthsignals": f" {sshd['ROOT']}/earthsignals",
     }
+    used: set[str] = set()
     for name, command in told[:-1]:
         for words, own in filled.items():
-            command = command.replace(words, own)
+            if words in command:
+                command, used = command.replace(words, own), used | {words}
         printed = run(machines[name], command)
         if "git" not in command:
             machines[name].ran += re.findall(r"Running stage '([^']+)'", printed)
+    assert used == set(filled), "README.md names other places"
     laptop, droplet = machines["laptop"], machines["droplet"]
     try:
         stages = runs_of_ui(laptop, free_port())
@@ -101,17 +97,6 @@ def runs_of_ui(machine: Machine, port: int) -> set[str]:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait(30)
     return {tag["value"] for run in runs for tag in run["data"]["tags"] if tag["key"] == "dvc_stage"}
-
-
-def wait_until_healthy(server: subprocess.Popen[bytes], port: int) -> None:
-    deadline = time.monotonic() + 120
-    while True:
-        assert server.poll() is None and time.monotonic() < deadline, "make ui serves nothing"
-        try:
-            with urlopen(f"http://127.0.0.1:{port}/health", timeout=2):
-                return
-        except OSError:
-            time.sleep(0.3)
 
 
 def _ask(port: int, path: str, content: dict | None = None) -> dict:

@@ -1,12 +1,13 @@
-"""What each pipeline writes into README.md: section name → (file of numbers, function to Markdown)."""
+"""What each pipeline, and the transport between machines, writes into README.md: section name → (file of numbers, function to Markdown)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from earthsignals.cli.sections import plume, seismic, tdlas
+from earthsignals.cli.sections import machines, plume, seismic, tdlas
 from earthsignals.cli.sections.words import Numbers
 
 SECTIONS: dict[str, tuple[str, Callable[[Numbers], str]]] = {
     **tdlas.SECTIONS, **plume.SECTIONS, **seismic.SECTIONS,
+    **machines.SECTIONS,
 }  # fmt: skip

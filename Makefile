@@ -7,8 +7,13 @@ SHELL := /bin/bash
 
 # PIPELINE=tdlas restricts `repro`, `real`, `push` and `pull` to one pipeline.
 PIPELINE ?=
-STAGES = $(if $(PIPELINE),$$(dvc stage list --name-only | grep '^$(PIPELINE)-'))
+PIPELINES := $(sort $(shell sed -n 's/^  \([a-z]*\)-[a-z-]*:$$/\1/p' dvc.yaml))
+ifneq ($(filter-out $(PIPELINES),$(PIPELINE)),)
+$(error dvc.yaml has no stages named '$(PIPELINE)-…'; PIPELINE is one of: $(PIPELINES))
+endif
+STAGES := $(shell sed -n 's/^  \($(firstword $(PIPELINE) none)-[a-z-]*\):$$/\1/p' dvc.yaml)
 PORT ?= 5000
+# What a user types after these is never part of a recipe: the shell reads it from the environment.
 # Where `remote` keeps artifacts (default: a folder beside this one), and the machine of `tunnel` and
 # `droplet`, as ssh knows it: root@203.0.113.7 or a name of ~/.ssh/config.
 URL ?=
@@ -55,8 +60,6 @@ $(STAMP):
 	@touch $@
 
 repro: setup ## reproduce all pipelines, or PIPELINE=tdlas, then show the headline figures
-	@$(if $(PIPELINE),dvc stage list --name-only | grep '^$(PIPELINE)-' >/dev/null \
-	    || { echo "dvc.yaml has no stages named $(PIPELINE)-…" >&2; exit 1; },true)
 	dvc repro $(if $(PIPELINE),--glob '$(PIPELINE)-*')
 	@earthsignals summary $(PIPELINE)
 
@@ -80,13 +83,13 @@ ui: setup ## browse runs, pulled ones too, at http://127.0.0.1:5000 (PORT=…)
 	    mlflow ui --host 127.0.0.1 --port $(PORT) --workers 1
 
 real: setup ## evaluate on real data outside the repository (PIPELINE=…, DATA=folder)
-	@data="$(DATA)"; : "$${data:=$$(python -c \
+	@data="$$DATA"; : "$${data:=$$(python -c \
 	    'from earthsignals.settings import load_settings; print(load_settings().real_data)')}"; \
-	for pipeline in $(or $(PIPELINE),tdlas plume seismic); do \
+	for pipeline in $(or $(PIPELINE),$(PIPELINES)); do \
 	    earthsignals $$pipeline evaluate-real "$$data/$$pipeline" || exit 1; done
 
 remote: setup ## say where artifacts are kept (URL=folder, ssh://…, s3://…)
-	@earthsignals remote add $(if $(URL),'$(URL)')
+	@earthsignals remote add $${URL:+"$$URL"}
 
 push: setup ## send artifacts and run records to the remote
 	@earthsignals remote check
@@ -101,13 +104,13 @@ pull: setup ## fetch artifacts and run records, show pulled runs in MLflow
 	    "\`earthsignals remote verify\` says whether the remote has them."
 
 tunnel: setup ## one ssh connection with host-key checking for the remote and for MLflow (HOST=…)
-	earthsignals tunnel $(if $(HOST),'$(HOST)') $(TUNNEL)
+	@earthsignals tunnel $${HOST:+"$$HOST"} $(TUNNEL)
 
 server: setup ## an MLflow server for a team, with PostgreSQL and S3 (docs/experiments.md)
 	earthsignals server
 
 droplet: setup ## what a rented GPU costs; with HOST=… make it ready (docs/droplet.md)
-	@earthsignals droplet $(if $(HOST),setup '$(HOST)',cost)
+	@if [ -n "$$HOST" ]; then earthsignals droplet setup "$$HOST"; else earthsignals droplet cost; fi
 
 clean-venv: ## remove the environment
 	rm -rf .venv

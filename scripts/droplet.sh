@@ -65,6 +65,11 @@ sources() {
         git merge -q --ff-only "$commit" >/dev/null 2>&1 || die "$folder has commits or changes of its own that" \
             "stand in the way of ${commit:0:12}: look at \`git status\` there, commit and pull them, and run again"
     fi
+    if [ -n "$origin" ] && ! git config "branch.$branch.remote" >/dev/null; then
+        # `git pull` and `git push` know where to; set by hand, for the branch may not be at the origin yet.
+        git config "branch.$branch.remote" origin
+        git config "branch.$branch.merge" "refs/heads/$branch"
+    fi
     say "$folder is at $(git rev-parse --short HEAD) on $(git symbolic-ref --short HEAD)"
 }
 
@@ -111,7 +116,10 @@ build() {
         [ "$have" = "$wanted" ] || die "the index gave the $have build of torch, expected $wanted: check --torch-index"
     fi
     say "torch: $have build"
-    if [ -n "${DROPLET_PRICE:-}" ] && [ ! -e settings.yaml ]; then
+    if [ -n "${DROPLET_PRICE:-}" ] && [ -e settings.yaml ]; then
+        say "settings.yaml is here and stays as it is: --price $DROPLET_PRICE is not written into it; it says" \
+            "$(grep -s '^price_per_hour_usd:' settings.yaml || echo 'nothing of a price')"
+    elif [ -n "${DROPLET_PRICE:-}" ]; then
         echo "price_per_hour_usd: $DROPLET_PRICE" > settings.yaml
         say "settings.yaml: runs will carry their cost at $DROPLET_PRICE USD an hour"
     fi

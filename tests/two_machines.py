@@ -121,7 +121,8 @@ def generate_train_evaluate(
     droplet.push()
 
     assert "1 added" in laptop.pull()
-    assert laptop.repro("tdlas-evaluate", **variables) == judged
+    # In which order DVC runs stages that do not rest on each other varies with Python's hash seed.
+    assert sorted(laptop.repro("tdlas-evaluate", **variables)) == sorted(judged)
     laptop.push()
     droplet.pull()
 

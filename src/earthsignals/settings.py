@@ -46,7 +46,9 @@ class Settings(Section):
     """Arithmetic of training; `auto` is 32-true on the CPU and bf16-mixed where a GPU has it."""
     threads: int = Field(2, ge=1, le=1024)
     """CPU threads of torch: fixed, not the machine's number, since sums depend on it."""
-    cluster: str | None = Field(None, pattern=r"^(tcp://.+|tls://.+|slurm|sge|pbs|lsf|oar|moab|htcondor)$")
+    cluster: str | None = Field(
+        None, pattern=r"^((tcp|tls)://[^\s/@]+:\d{1,5}|slurm|sge|pbs|lsf|oar|moab|htcondor)$"
+    )
     """Where workers live: a Dask scheduler's address or a batch system; null is this machine."""
     cluster_options: dict[str, Any] = Field(default_factory=dict)
     """What dask-jobqueue needs for a batch system: cores, memory, queue, walltime, account, …"""

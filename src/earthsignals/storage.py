@@ -13,22 +13,29 @@ import hashlib
 import json
 import math
 import os
+import platform
 import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 _FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # HDF5 and other C libraries report the cause in the text of the exception, not always in `errno`.
 _FULL_DISK_TEXTS = tuple(os.strerror(code) for code in sorted(_FULL_DISK))
-_PARTIAL = re.compile(r"^\.(?P<name>.+)\.(?P<pid>\d+)\.partial(\.[^.]*)?$")
+# Without a host in names of earlier versions.
+_PARTIAL = re.compile(r"^\.(?P<name>.+)\.((?P<host>[0-9a-f]{8})-)?(?P<pid>\d+)\.partial(\.[^.]*)?$")
 _CHUNK = 1 << 20
 
 
 class EarthSignalsError(Exception):
     """What a user can act upon: the message is one sentence, shown without a traceback."""
+
+
+class Stopped(EarthSignalsError):
+    """Work that was asked to stop and has saved itself: no failure, it goes on when called again."""
 
 
 def find_project_root(start: str | Path | None = None) -> Path:
@@ -62,9 +69,10 @@ def main_project(root: Path) -> Path:
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; what is written there takes the final name at the end.
 
-    The temporary name is `.<name>.<pid>.partial<suffix>`, on the same file system, so the rename is
-    atomic; the suffix stays last for writers that choose a format by it. Missing parent folders
-    are made. A read-only target (DVC's hard links) is replaced, never edited. Beware of writers
+    The temporary name is `.<name>.<host>-<pid>.partial<suffix>`, on the same file system, so the
+    rename is atomic; the suffix stays last for writers that choose a format by it. The host, eight
+    digits of its name's hash, keeps machines apart that share a disk. Missing parent folders are
+    made. A read-only target (DVC's hard links) is replaced, never edited. Beware of writers
     that embed their file's name (`torch.save(obj, path)`): hand them an open file object.
 
     Raises EarthSignalsError when the disk is full or the writer wrote nothing; any other exception
@@ -102,7 +110,7 @@ def atomic_directory(path: str | Path) -> Iterator[Path]:
                 _fsync(Path(folder) / name)
             _fsync(Path(folder))
         if target.exists():
-            old = target.with_name(f".{target.name}.old.{os.getpid()}.partial")
+            old = target.with_name(f".{target.name}.old.{_writer()}.partial")
             os.replace(target, old)
             os.replace(temporary, target)
             _remove(old)
@@ -190,16 +198,32 @@ def md5_path(path: str | Path) -> str:
 
 
 def _prepare(target: Path) -> Path:
-    """Make the parent folder, clear what dead processes left, and name the temporary."""
+    """Make the parent folder, clear what dead processes of this host left, and name the temporary.
+
+    Whether a process of another host lives cannot be known: what it left stays.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     ours = (target.name, f"{target.name}.old")
     for neighbour in target.parent.glob(".*.partial*"):
         match = _PARTIAL.match(neighbour.name)
-        if match and match["name"] in ours and not _alive(match["pid"]):
+        if not match or match["name"] not in ours or match["host"] != _host():
+            continue
+        if not _alive(match["pid"]):
             _remove(neighbour)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.partial{target.suffix}")
+    temporary = target.with_name(f".{target.name}.{_writer()}.partial{target.suffix}")
     _remove(temporary)  # an earlier process may have died with our process id
     return temporary
+
+
+def _writer() -> str:
+    """Name this process among all that may write to the same disk."""
+    return f"{_host()}-{os.getpid()}"
+
+
+@cache
+def _host() -> str:
+    # Hashed: a file that is left behind and copied elsewhere must not tell the machine's name.
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 
 
 def _alive(pid: str) -> bool:

@@ -13,7 +13,15 @@ import pytest
 from typer.testing import CliRunner
 
 from earthsignals.cli.main import app
-from earthsignals.remotes.droplet import Droplet, Sources, commands, read_sources, set_up, steps
+from earthsignals.remotes.droplet import (
+    Droplet,
+    Sources,
+    commands,
+    public_address,
+    read_sources,
+    set_up,
+    steps,
+)
 from earthsignals.remotes.openssh import parse_host
 from earthsignals.storage import EarthSignalsError
 from earthsignals.tracking.cost import COURSE, run_costs, snapshot
@@ -152,9 +160,14 @@ def test_sources_come_from_the_origin_where_it_can_be_fetched(laptop, tmp_path):
     assert git(there, "symbolic-ref", "--short", "HEAD") == "work"
     assert git(there, "config", "user.name") == "N. Name"
     assert git(there, "config", "user.email") == "n@example.org"
+    # So that `git pull` and `git push` know where to.
+    assert git(there, "rev-parse", "--abbrev-ref", "@{upstream}") == "origin/work"
     second = commit(folder, "second")
     assert bash(tmp_path, "sources", "there", "work", second, str(folder)).returncode == 0
     assert git(there, "rev-parse", "HEAD") == second
+    third = commit(folder, "third")
+    git(there, "pull", "-q", "--ff-only")
+    assert git(there, "rev-parse", "HEAD") == third
 
 
 def test_sources_ask_for_a_push_and_never_undo_what_is_there(laptop, tmp_path):
@@ -223,6 +236,8 @@ def test_the_build_of_torch_is_exchanged_for_the_gpus(tmp_path):
     asked = (environment / "pip").read_text().splitlines()
     assert all("torch==2.13.0" in line and index in line for line in asked) and len(asked) == 2
     assert (clone / "settings.yaml").read_text() == "price_per_hour_usd: 1.99\n"
+    other = bash(tmp_path, "build", "clone", "rocm", index, **(variables | {"DROPLET_PRICE": "3"}))
+    assert "--price 3 is not written" in other.stdout and "price_per_hour_usd: 1.99" in other.stdout
     # Again: nothing is left to exchange.
     assert bash(tmp_path, "build", "clone", "rocm", DROPLET_VENV=str(environment)).returncode == 0
     assert len((environment / "pip").read_text().splitlines()) == 2
@@ -237,6 +252,29 @@ def test_what_is_sent_is_the_commit_and_no_secret(laptop):
     assert sources.origin == "https://example.org/x.git"
     git(folder, "remote", "set-url", "origin", "/some/folder")  # means nothing elsewhere
     assert read_sources(folder).origin is None
+
+
+@pytest.mark.parametrize(
+    ("origin", "public"),
+    [
+        ("git@example.org:group/x.git", "git@example.org:group/x.git"),
+        ("example.org:x.git", "example.org:x.git"),
+        ("ssh://git@example.org:2200/x.git", "ssh://git@example.org:2200/x.git"),
+        ("ssh://git:secret@example.org/x.git", "ssh://git@example.org/x.git"),
+        ("https://token@example.org/x.git", "https://example.org/x.git"),
+        ("https://name:token@example.org:8443/x.git", "https://example.org:8443/x.git"),
+        ("git://example.org/x.git", "git://example.org/x.git"),
+        ("../x", None),
+        ("/srv/x:y.git", None),
+        ("ext::sh -c true", None),
+        ("ext::sh", None),
+        ("-oProxyCommand=true:x", None),
+        ("file:///srv/x.git", None),
+        ("", None),
+    ],
+)
+def test_an_origin_keeps_its_user_and_loses_its_secrets(origin, public):
+    assert public_address(origin) == public
 
 
 def test_every_step_checks_the_hosts_key_and_quotes_its_words():

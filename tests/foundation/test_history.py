@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import shutil
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 from earthsignals import tracking
 from earthsignals.settings import Settings
 from earthsignals.storage import EarthSignalsError, main_project, md5_file, read_json, write_json
+from earthsignals.tracking import rebuild as rebuilding
 from earthsignals.tracking.record import read_record
 from earthsignals.tracking.store import open_client
 from earthsignals.training.reporting import metrics as shown_metrics
@@ -229,6 +231,51 @@ def test_an_import_that_was_killed_is_finished_by_the_next(laptop, monkeypatch):
     assert [step for step, _, _ in curve] == [0, 1, 2]
 
 
+@pytest.mark.parametrize("moment", ["_give_way", "_log", "_fill"])
+@pytest.mark.parametrize("ours, theirs", [("0" * 32, "f" * 32), ("f" * 32, "0" * 32)])
+def test_two_machines_that_import_a_record_at_once_leave_one_run(laptop, monkeypatch, moment, ours, theirs):
+    """A server has no lock. Both found nothing; the other's whole import falls into a moment of ours: after
+    our run is made, after we looked for theirs, after all is logged. Ids are random, and decide."""
+    client = open_client(laptop)
+    experiment = client.create_experiment("tdlas", (laptop / "mlruns/tdlas").as_uri())
+    record = read_record(record_of(laptop))
+
+    def import_it():
+        return rebuilding.rebuild(client, laptop, experiment, record, None, lambda md5: None)
+
+    step, others = getattr(rebuilding, moment), []
+
+    def overtaken(*arguments, **named):
+        if not others:
+            others.append(None)
+            others[0] = import_it()
+        return step(*arguments, **named)
+
+    create, ids = type(client._tracking_client.store).create_run, iter((ours, theirs))
+
+    def create_named(self, *arguments, **named):
+        chosen = SimpleNamespace(uuid4=lambda: SimpleNamespace(hex=next(ids)))
+        with monkeypatch.context() as naming:
+            naming.setattr("mlflow.store.tracking.sqlalchemy_store.uuid", chosen)
+            return create(self, *arguments, **named)
+
+    with monkeypatch.context() as racing:
+        racing.setattr(rebuilding, "uses_sqlite", lambda uri: False)
+        racing.setattr(rebuilding, moment, overtaken)
+        racing.setattr(type(client._tracking_client.store), "create_run", create_named)
+        outcome, kept = import_it()
+    assert sorted([outcome, others[0][0]]) == ["added", "present"]
+    assert others[0][1] == kept and kept in (ours, theirs)
+    (run,) = client.search_runs([experiment])
+    assert (run.info.run_id, run.info.status) == (kept, "FINISHED")
+    curve = history(client, run, "train/loss")
+    assert [step for step, _, _ in curve] == [0, 1, 2]
+    # The run that gave way is no run that somebody deleted: if the other goes too, that one counts.
+    assert counts(tracking.import_runs(laptop)) == (1, 0, 1, 0)  # the evaluation's record is new
+    client.delete_run(kept)
+    assert tracking.import_runs(laptop).deleted == 1
+
+
 def test_what_was_deleted_in_mlflow_stays_deleted(laptop):
     tracking.import_runs(laptop)
     client, runs = runs_of(laptop)
@@ -249,16 +296,22 @@ def test_bad_records_are_named_and_do_not_stop_the_others(laptop):
     write_json(record_of(laptop, "foreign"), {"note": "mine"})
     write_json(record_of(laptop, "hostile"), good | {"run_id": "' or 1=1"})
     write_json(record_of(laptop, "outside"), good | {"run_id": "3" * 32, "experiment": "../../etc"})
+    for name, path in (("above", "a/../../params.yaml"), ("absolute", "/etc/passwd"), ("slash", "a\\b")):
+        bad = {"run_id": md5_file(record_of(laptop)), "artifacts": {path: "0" * 32}, "documents": {}}
+        write_json(record_of(laptop, name), good | bad)
+        write_json(record_of(laptop, f"{name}-json"), good | bad | {"artifacts": {}, "documents": {path: 1}})
     write_json(record_of(laptop, "wrong"), good | {"run_id": "2" * 32, "metrics": {"a": [[0, "x", 1.0]]}})
     record_of(laptop, "binary").write_bytes(b"\xff\xfe\x00")
     done = tracking.import_runs(laptop)
-    assert counts(done) == (2, 0, 0, 7) and not done.failed
-    names = ("truncated", "newer", "foreign", "hostile", "outside", "wrong", "binary")
+    assert counts(done) == (2, 0, 0, 13) and not done.failed
+    leading_out = [f"{name}{kind}" for name in ("above", "absolute", "slash") for kind in ("", "-json")]
+    names = ("truncated", "newer", "foreign", "hostile", "outside", "wrong", "binary", *leading_out)
     told = {name: next(s for s in done.skipped if f"/{name}.json" in s) for name in names}
     assert "format 9" in told["newer"] and "update earthsignals" in told["newer"]
     assert "no run_id" in told["foreign"]
     assert "`run_id`" in told["hostile"] and "`experiment`" in told["outside"]
     assert "`metrics.a.0.1`" in told["wrong"]
+    assert all("relative paths without `..`" in told[name] for name in leading_out)
     assert all("is damaged" in told[name] for name in ("truncated", "binary", "wrong"))
 
 

@@ -13,7 +13,10 @@ import torch
 
 from earthsignals.storage import EarthSignalsError
 from earthsignals.training import Interrupted, TrainingOptions
+from earthsignals.training.checkpoint import read_tensors, write_tensors
 from earthsignals.training.interruption import StopRequest, listening
+from earthsignals.training.reporting import announce
+from earthsignals.training.resume import Clock, Progress
 from earthsignals.training.tally import Tally, shared_out
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -197,19 +200,68 @@ def test_ruined_weights_are_no_resume_point(tmp_path):
     assert not list(tmp_path.glob("job/*.pt"))
 
 
-def test_what_was_trained_so_far_is_paid_for(tmp_path):
-    """An interrupted run has used its device like any other."""
+class Bill:
+    """What a run would be charged with, and its tags."""
 
-    class Run:
-        seconds = 0.0
+    def __init__(self):
+        self.seconds, self.earlier, self.tags = 0.0, None, {}
 
-        def add_device_seconds(self, seconds):
-            self.seconds += seconds
+    def add_device_seconds(self, seconds):
+        self.seconds += seconds
 
-        def __getattr__(self, name):
-            return lambda *_, **__: None
+    def add_earlier(self, wall, device):
+        self.earlier = wall, device
 
-    run = Run()
+    def set_tags(self, tags):
+        self.tags |= tags
+
+    def __getattr__(self, name):
+        return lambda *_, **__: None
+
+
+def test_what_was_trained_in_all_starts_is_paid_for(tmp_path):
+    """Each start hands on what it and those before it took, up to its last resume point."""
+    bills = [Bill() for _ in range(4)]
+    for bill, call in zip(bills[:2], (2, 5), strict=True):
+        with pytest.raises(Interrupted):
+            job.train(tmp_path, job.Stopping(call), run=bill)
+    job.train(tmp_path, run=bills[2])
+    job.train(tmp_path, run=bills[3])  # killed before its model was written: the training was done
+    assert all(bill.seconds > 0 for bill in bills)
+    assert bills[0].earlier is None
+    spent = 0.0
+    for before, bill in zip(bills, bills[1:], strict=False):
+        spent += before.seconds
+        # All of a start but the moments before its training began and after it saved itself.
+        assert bill.earlier[0] == bill.earlier[1] == pytest.approx(spent, abs=1)
+        assert 0 < bill.earlier[0] <= spent
+    assert bills[1].earlier < bills[2].earlier < bills[3].earlier
+
+
+def test_ranks_are_paid_for_each(tmp_path):
+    settings = job.settings(devices=2)
+    progress = Progress(wall_seconds=10.0, device_seconds=15.0)  # half of it on one rank alone
+    clock = Clock(progress, ranks=2)
+    clock._began -= 100
+    for _ in range(2):  # twice is not counted twice
+        clock.stamp(progress)
+    assert progress.wall_seconds == pytest.approx(110, abs=1)
+    assert progress.device_seconds == pytest.approx(215, abs=2)
+    bill = Bill()
+    announce(bill, torch.device("cpu"), "32-true", settings.model_copy(update={"nodes": 3}))
+    assert bill.tags["device.count"] == 6
+
+
+def test_resume_points_of_earlier_versions_are_read(tmp_path, unbroken):
+    """They do not say what they took; all else goes on."""
     with pytest.raises(Interrupted):
-        job.train(tmp_path, job.Stopping(2), run=run)
-    assert run.seconds > 0
+        job.train(tmp_path, job.Stopping(12))
+    (path,) = tmp_path.rglob("last.pt")
+    content = read_tensors(path)
+    for name in ("wall_seconds", "device_seconds"):
+        assert content["progress"].pop(name) > 0
+    write_tensors(path, content)
+    bill = Bill()
+    model, result = job.train(tmp_path, run=bill)
+    assert (result.resumed_epoch, result.resumed_step, bill.earlier) == (1, 3, (0.0, 0.0))
+    assert same(model, unbroken[0])

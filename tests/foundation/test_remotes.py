@@ -6,21 +6,27 @@ import hashlib
 import json
 import os
 import shutil
+import socket
 import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from earthsignals.cli.doctor import _dvc_remote
+from earthsignals.cli.main import app
+from earthsignals.dvcfiles import cache_folder, object_name
 from earthsignals.remotes import lock, openssh, tunnel
 from earthsignals.remotes.adding import Wish, add
-from earthsignals.remotes.config import check_remote, find_remote
-from earthsignals.remotes.places.bucket import multipart_etag
+from earthsignals.remotes.config import Remote, check_remote, find_remote
+from earthsignals.remotes.places import open_place
+from earthsignals.remotes.places.bucket import Bucket, multipart_etag
+from earthsignals.remotes.ports import free_port, is_loopback, listens
 from earthsignals.remotes.sharing import share
 from earthsignals.remotes.verify import Report, as_json, verify
 from earthsignals.storage import EarthSignalsError
@@ -47,7 +53,7 @@ def git(root: Path, *arguments: str) -> str:
 def store(folder: Path, content: bytes, suffix: str = "") -> str:
     """An object as DVC stores it: read-only, named by its md5."""
     md5 = hashlib.md5(content).hexdigest() + suffix
-    path = folder / lock.key(md5)
+    path = folder / object_name(md5)
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         path.write_bytes(content)
@@ -103,7 +109,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def push(root: Path, remote: Path, kept_here: bytes = b"h") -> Path:
     """All of the cache but what `push: false` keeps here."""
     shutil.copytree(root / ".dvc" / "cache", remote, dirs_exist_ok=True)
-    (remote / lock.key(hashlib.md5(kept_here).hexdigest())).unlink()
+    (remote / object_name(hashlib.md5(kept_here).hexdigest())).unlink()
     return remote
 
 
@@ -188,7 +194,9 @@ def test_secrets_and_users_stay_in_the_ignored_file(project: Path, monkeypatch: 
     monkeypatch.setenv("DVC_SSH_PASSWORD", SECRET)
     wish = Wish("ssh://alice@203.0.113.7/srv/x", key_file=key, ask_password=True)
     added = add(project, wish)
-    assert "accepts any host key" in added.notes[0] and "make tunnel" in added.notes[0]
+    assert "accepts any host key" in added.notes[0] and "make tunnel HOST=alice@" in added.notes[0]
+    # Behind the tunnel nothing but the address says who one is over there.
+    assert "make remote URL=ssh://alice@localhost:2222/srv/x" in added.notes[0]
     assert not add(project, Wish("ssh://localhost:2222/srv/x", name="near")).notes  # through the tunnel
     tracked = (project / ".dvc" / "config").read_text()
     local = project / ".dvc" / "config.local"
@@ -238,11 +246,11 @@ def test_what_cannot_be_a_remote_is_a_sentence(
 def damage(root: Path, remote: Path) -> None:
     """One of each: a flipped bit, a cut folder list, a lost file, a cut file, a run-cache entry."""
     big, many = of(root, "big.bin"), of(root, "many")
-    files = json.loads((root / ".dvc" / "cache" / lock.key(many)).read_bytes())
-    spoil(remote / lock.key(big), bytes([2]) * 4999 + b"\0")
-    spoil(remote / lock.key(many), b"[]")
-    (remote / lock.key(files[0]["md5"])).unlink()
-    spoil(remote / lock.key(files[1]["md5"]), b"cut")
+    files = json.loads((root / ".dvc" / "cache" / object_name(many)).read_bytes())
+    spoil(remote / object_name(big), bytes([2]) * 4999 + b"\0")
+    spoil(remote / object_name(many), b"[]")
+    (remote / object_name(files[0]["md5"])).unlink()
+    spoil(remote / object_name(files[1]["md5"]), b"cut")
     run = next(path for path in sorted((remote / "runs").rglob("*")) if path.is_file())
     spoil(run, run.read_bytes()[:-20])
 
@@ -273,13 +281,13 @@ def test_a_folder_is_verified_and_mended(project: Path) -> None:
 def test_a_bad_local_copy_mends_nothing(project: Path) -> None:
     remote = push(project, Path(add(project, Wish()).remote.url))
     damage(project, remote)
-    spoil(project / ".dvc" / "cache" / lock.key(of(project, "big.bin")), b"x" * 5000)
+    spoil(project / ".dvc" / "cache" / object_name(of(project, "big.bin")), b"x" * 5000)
     report = verify(project, repair=True)
     assert [f.uses[0].path for f in report.bad] == ["big.bin"]
     assert "no good copy" in report.bad[0].detail
     shutil.rmtree(project / ".dvc" / "cache")
     assert [f.uses[0].path for f in verify(project).bad] == ["big.bin"]  # verifying needs no cache
-    spoil(remote / lock.key(of(project, "many")), b"[")
+    spoil(remote / object_name(of(project, "many")), b"[")
     lost = [f.kind for f in verify(project).bad if f.uses[0].path == "many"]
     assert lost == ["corrupt", "unknown"]  # its files cannot be named without the list
 
@@ -287,7 +295,7 @@ def test_a_bad_local_copy_mends_nothing(project: Path) -> None:
 def test_a_version_that_was_not_pushed_is_named_with_its_commit(project: Path) -> None:
     remote = push(project, Path(add(project, Wish()).remote.url))
     first = git(project, "rev-list", "--max-parents=0", "HEAD").strip()
-    (remote / lock.key(of(project, "big.bin", first))).unlink()
+    (remote / object_name(of(project, "big.bin", first))).unlink()
     assert verify(project).findings == [] and verify(project).runs_incomplete == 1
     (finding,) = verify(project, all_commits=True).findings
     assert (finding.kind, finding.uses[0].commit) == ("missing", first)
@@ -316,11 +324,20 @@ def fake_ssh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str],
     return install
 
 
-def test_over_ssh_the_other_machine_hashes(project: Path, fake_ssh: Callable[[str], Path]) -> None:
+@pytest.fixture
+def near_end() -> Iterator[int]:
+    """A port of this machine that something listens on, as a tunnel does."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def test_over_ssh_the_other_machine_hashes(
+    project: Path, fake_ssh: Callable[[str], Path], near_end: int
+) -> None:
     """Host keys are checked on every call, objects are not fetched, and mending goes the same way."""
     log = fake_ssh("sh")
     remote = push(project, project.parent / "far away")
-    add(project, Wish(f"ssh://alice@localhost:2222{remote}"))
+    add(project, Wish(f"ssh://alice@localhost:{near_end}{remote}"))
     assert verify(project, all_commits=True).findings == []
     damage(project, remote)
     assert kinds(verify(project)) == FOUND
@@ -333,6 +350,74 @@ def test_over_ssh_the_other_machine_hashes(project: Path, fake_ssh: Callable[[st
     with pytest.raises(EarthSignalsError, match="has no folder.*make push"):
         verify(project)
     assert "-O exit" in log.read_text().splitlines()[-1]  # no connection stays behind a failure
+
+
+def test_what_arrives_cut_does_not_get_the_objects_name(
+    project: Path, fake_ssh: Callable[[str], Path], near_end: int
+) -> None:
+    """A connection that breaks off looks like the end of the object at the other end."""
+    fake_ssh("sh")
+    remote = push(project, project.parent / "far")
+    add(project, Wish(f"ssh://localhost:{near_end}{remote}"))
+    big = remote / object_name(of(project, "big.bin"))
+    big.unlink()
+    cutting = project.parent / "cutting-sh"
+    cutting.write_text('#!/bin/sh\nhead -c 1000 | sh "$@"\n')
+    cutting.chmod(0o755)
+    fake_ssh(str(cutting))
+    with pytest.raises(EarthSignalsError):
+        _put(project, near_end, remote, big)
+    assert list(big.parent.iterdir()) == []  # neither the object nor a part of it
+    fake_ssh("sh")
+    _put(project, near_end, remote, big)
+    assert big.stat().st_size == 5000
+
+
+def _put(project: Path, port: int, remote: Path, target: Path) -> None:
+    with open_place(project, find_remote(project), 1, None, lambda md5: None) as place:
+        name = target.relative_to(remote).as_posix()
+        place.put(name, project / ".dvc" / "cache" / name)
+
+
+def test_a_login_that_never_ends_is_a_sentence(
+    project: Path, fake_ssh: Callable[[str], Path], near_end: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = fake_ssh("sh")
+    (log.parent / "bin" / "ssh").write_text("#!/bin/sh\nexec sleep 20\n")
+    monkeypatch.setattr("earthsignals.remotes.places.machine._LOGIN_SECONDS", 0.2)
+    monkeypatch.setattr("earthsignals.remotes.places.machine.Machine.disconnect", lambda self: None)
+    add(project, Wish(f"ssh://localhost:{near_end}/srv/x"))
+    with pytest.raises(EarthSignalsError, match="did not finish the login"):
+        verify(project)
+
+
+def test_a_tunnel_that_does_not_stand_is_told_before_dvc_tries(project: Path, near_end: int) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        closed = server.getsockname()[1]
+    add(project, Wish(f"ssh://root@localhost:{closed}/srv/x"))
+    with pytest.raises(EarthSignalsError, match=f"nothing listens on port {closed}.*make tunnel HOST"):
+        check_remote(project)
+    assert _dvc_remote(project)[0] == "optional"  # this machine is ready; the droplet has the same config
+    add(project, Wish(f"ssh://root@localhost:{near_end}/srv/x", force=True))
+    assert check_remote(project).name == "storage"
+    shown = CliRunner().invoke(app, ["remote", "check"])
+    assert shown.exit_code == 0 and "no tunnel of this project" in shown.output
+    add(project, Wish("ssh://203.0.113.7/srv/x", force=True))
+    assert check_remote(project).name == "storage"  # other machines are not asked
+
+
+@pytest.mark.parametrize(
+    ("host", "own"),
+    [("localhost", True), ("127.3.2.1", True), ("::1", True), ("0.0.0.0", False), ("localhost.org", False)],
+)
+def test_the_loopback_is_known_by_name_and_address(host: str, own: bool) -> None:
+    assert is_loopback(host) is own
+
+
+def test_a_taken_port_is_a_sentence_with_its_option(near_end: int) -> None:
+    with pytest.raises(EarthSignalsError, match=f"port {near_end} .*choose another with --mlflow-port"):
+        free_port(near_end, option="--mlflow-port")
+    assert free_port(0) > 0 and listens(near_end) and not listens(free_port(0))
 
 
 @pytest.mark.parametrize(
@@ -363,6 +448,85 @@ def test_the_tunnel_checks_the_key_and_listens_on_the_loopback_alone(project: Pa
     assert tunnel.stop(project) is None and tunnel.behind(project, "localhost", 2222) == ()
 
 
+def test_an_open_tunnel_says_the_address_with_the_far_machines_user(
+    project: Path, fake_ssh: Callable[[str], Path]
+) -> None:
+    fake_ssh("sh")
+    ports = [str(free_port(0)), str(free_port(0))]
+    words = ["tunnel", "root@203.0.113.7", "--background", "--remote-port", ports[0]]
+    shown = CliRunner().invoke(app, [*words, "--mlflow-port", ports[1]])
+    assert shown.exit_code == 0, shown.output
+    assert f"make remote URL=ssh://root@localhost:{ports[0]}/" in shown.output
+    assert not tunnel.stranger(project, "localhost", int(ports[0]))  # it stands, as far as this ssh tells
+    assert tunnel.stranger(project, "localhost", int(ports[1]))
+
+
+class FakeBucket:
+    """S3's client as far as sizes are concerned; `asked` holds the names of its calls."""
+
+    def __init__(self, objects: dict[str, int]) -> None:
+        self.objects, self.asked = objects, []
+
+    def head_object(self, Bucket: str, Key: str) -> dict:  # noqa: N803
+        from botocore.exceptions import ClientError
+
+        self.asked.append("head")
+        if Key not in self.objects:
+            raise ClientError({"Error": {"Code": "404"}}, "HeadObject")
+        return {"ContentLength": self.objects[Key], "ETag": '"AB"'}
+
+    def get_paginator(self, name: str) -> FakeBucket:
+        self.asked.append("list")
+        return self
+
+    def paginate(self, Bucket: str, Prefix: str) -> list[dict]:  # noqa: N803
+        found = {key: size for key, size in self.objects.items() if key.startswith(Prefix)}
+        return [{"Contents": [{"Key": key, "Size": size, "ETag": '"AB"'} for key, size in found.items()]}]
+
+
+def test_a_bucket_is_listed_only_for_many_objects() -> None:
+    names = [f"files/md5/ab/{number}" for number in range(50)]
+    client = FakeBucket({f"p/{name}": number for number, name in enumerate(names)})
+    bucket = Bucket(client, Remote("s", "s3://bucket/p"), 2, lambda md5: None)
+    assert bucket.sizes([names[7], "files/md5/no/thing"]) == {names[7]: 7}
+    assert client.asked == ["head", "head"] and bucket.etags == {names[7]: "ab"}
+    assert bucket.sizes([]) == {} and client.asked == ["head", "head"]
+    assert bucket.sizes(names) == dict(zip(names, range(50), strict=True))
+    assert client.asked[2:] == ["list"]
+
+
+def test_data_of_dvc_add_is_known_by_any_name(project: Path) -> None:
+    """Git quotes names like these unless told not to."""
+    out = f"- md5: {'1' * 32}\n  size: 3\n  hash: md5\n  path: Größe ä.csv\n"
+    (project / "Größe ä.csv.dvc").write_text(f"outs:\n{out}")
+    found = [each for each in lock.objects(project) if each.stage.endswith(".dvc")]
+    assert [(each.path, each.md5) for each in found] == [("Größe ä.csv", "1" * 32)]
+
+
+@pytest.mark.parametrize("levels", [0, 1, 2, 3, 4])
+def test_the_cache_is_where_dvc_has_it(
+    project: Path, levels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the levels that name a folder the last counts, each way to name one as DVC takes it."""
+    from dvc.config import Config
+
+    files = [project.parent / "system" / "config", project.parent / "global" / "config"]
+    files += [project / ".dvc" / "config", project / ".dvc" / "config.local"]
+    for name, file in zip(("SYSTEM", "GLOBAL"), files, strict=False):
+        monkeypatch.setenv(f"DVC_{name}_CONFIG_DIR", str(file.parent))
+        file.parent.mkdir()
+    for file, folder in zip(files[:levels], ("/mnt/x", "~/cache", "../near", "sub"), strict=False):
+        file.write_text(f"[cache]\n    dir = {folder}\n")
+    known = Config(str(project / ".dvc"))["cache"].get("dir")
+    assert str(cache_folder(project)) == str(known or project / ".dvc" / "cache")
+
+
+def test_a_damaged_configuration_is_a_sentence(project: Path) -> None:
+    (project / ".dvc" / "config").write_text("[cache\n")
+    with pytest.raises(EarthSignalsError, match="config is not readable"):
+        cache_folder(project)
+
+
 def test_a_multipart_etag_is_the_md5_of_the_parts_md5s(tmp_path: Path) -> None:
     path = tmp_path / "x"
     for size in (25, 20):  # a short last part, and none
@@ -375,11 +539,11 @@ def test_a_multipart_etag_is_the_md5_of_the_parts_md5s(tmp_path: Path) -> None:
 
 def test_a_shared_cache_takes_good_objects_over(project: Path) -> None:
     bad = of(project, "big.bin")
-    spoil(project / ".dvc" / "cache" / lock.key(bad), b"rotten")
+    spoil(project / ".dvc" / "cache" / object_name(bad), b"rotten")
     (project / "dvc.lock").unlink()  # nothing to relink
     folder = project.parent / "shared"
     shared = share(project, folder)
-    assert not (folder / lock.key(bad)).exists() and any(bad[2:] in note for note in shared.notes)
+    assert not (folder / object_name(bad)).exists() and any(bad[2:] in note for note in shared.notes)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o2775
     objects = [path for path in (folder / "files").rglob("*") if path.is_file()]
     assert objects and all(stat.S_IMODE(path.stat().st_mode) == 0o444 for path in objects)
@@ -388,6 +552,20 @@ def test_a_shared_cache_takes_good_objects_over(project: Path) -> None:
     assert again.carried == 0
     with pytest.raises(EarthSignalsError, match="no group"):
         share(project, folder, "no-such-group")
+
+
+def test_a_shared_cache_that_cannot_be_written_is_a_sentence(project: Path) -> None:
+    (project / "dvc.lock").unlink()
+    folder = project.parent / "shared"
+    (folder / "files" / "md5").mkdir(parents=True)
+    (folder / object_name(of_cache(project))).parent.write_text("a file where a folder belongs")
+    with pytest.raises(EarthSignalsError, match="cannot be written.*chmod 2775"):
+        share(project, folder)
+
+
+def of_cache(project: Path) -> str:
+    first = next(path for path in sorted((project / ".dvc/cache/files/md5").rglob("*")) if path.is_file())
+    return first.parent.name + first.name
 
 
 SHARED = "import sys; from pathlib import Path; from earthsignals.remotes.sharing import share; " \
@@ -419,7 +597,7 @@ def test_two_users_share_one_cache(project: Path, request: pytest.FixtureRequest
         subprocess.run([*drop, python, "-c", SHARED, clone, folder], cwd=clone, env=environment, check=True)
     first, second = clones["daemon"] / "big.bin", clones["games"] / "big.bin"
     assert first.read_bytes() == second.read_bytes() == bytes([2]) * 5000
-    shared = folder / lock.key(of(project, "big.bin"))
+    shared = folder / object_name(of(project, "big.bin"))
     assert second.samefile(shared) and not shared.stat().st_mode & 0o222
     groups = {path.stat().st_gid for path in folder.rglob("*")}
     assert groups == {folder.stat().st_gid}

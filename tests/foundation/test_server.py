@@ -42,13 +42,22 @@ def test_the_password_leaves_the_address(tmp_path: Path) -> None:
         ({"database": "postgresql://m:hunter2@h/d"}, {}, "every user of this machine can read"),
         ({"database": "mysql://m@h/d"}, {}, "mysql is no database for runs"),
         ({"database": "nonsense"}, {}, "expected postgresql://"),
-        ({}, {"MLFLOW_SERVER_ALLOWED_HOSTS": "*"}, "switches the host check off"),
+        *(
+            ({}, {"MLFLOW_SERVER_ALLOWED_HOSTS": hosts}, "switches the host check off")
+            for hosts in ("*", "a.example, *", "a.example,\t**", " ?* ,a.example", "*:5000", "*.*:*")
+        ),
+        ({}, {"MLFLOW_SERVER_CORS_ALLOWED_ORIGINS": "https://*"}, "switches the host check off"),
     ],
 )
 def test_what_is_refused(tmp_path: Path, words: dict, environment: dict, told: str) -> None:
     with pytest.raises(EarthSignalsError, match=told) as caught:
         plan(tmp_path, environment, **words)
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("hosts", ["", "a.example, *.b.example:*", "10.*, [[]::1]:*", "localhost:*"])
+def test_named_hosts_are_let_in(tmp_path: Path, hosts: str) -> None:
+    assert plan(tmp_path, {"MLFLOW_SERVER_ALLOWED_HOSTS": hosts}).port == 5000
 
 
 def test_what_is_missing_is_said(tmp_path: Path) -> None:
@@ -72,8 +81,10 @@ def test_secrets_are_made_once_for_their_owner_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     folder = tmp_path / "state"
+    folder.mkdir(mode=0o755)  # as an earlier version made it
     server = plan(folder)
     first = prepare(server, {}, has_admin=False)
+    assert folder.stat().st_mode & 0o777 == 0o700
     assert prepare(server, {}, has_admin=True) == first
     for name in ("admin-password", "session-key"):
         assert (folder / name).stat().st_mode & 0o777 == 0o600
@@ -84,6 +95,7 @@ def test_secrets_are_made_once_for_their_owner_alone(
     other = plan(tmp_path / "other")
     named = {"MLFLOW_AUTH_ADMIN_PASSWORD": "a", "MLFLOW_FLASK_SERVER_SECRET_KEY": "b"}
     assert prepare(other, named, has_admin=False) == {}
+    assert (tmp_path / "other").stat().st_mode & 0o777 == 0o700
     assert not (tmp_path / "other" / "admin-password").exists()
     # A database that knows the administrator would not take a new password.
     assert list(prepare(plan(tmp_path / "third"), {}, has_admin=True)) == [

@@ -16,6 +16,7 @@ from earthsignals.storage import (
     atomic_directory,
     atomic_path,
     find_project_root,
+    is_partial,
     md5_file,
     md5_path,
     read_json,
@@ -64,14 +65,52 @@ def test_read_only_hard_link_is_replaced_not_edited(tmp_path: Path) -> None:
 def test_leftovers_of_dead_processes_are_cleared_those_of_living_kept(tmp_path: Path) -> None:
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    dead = tmp_path / f".a.json.{ended.pid}.partial.json"
-    living = tmp_path / f".a.json.{os.getppid()}.partial.json"
-    other = tmp_path / f".b.json.{ended.pid}.partial.json"
+    with atomic_path(tmp_path / "a.json") as temporary:
+        temporary.write_text("{}")
+    host = temporary.name.removeprefix(".a.json.").split("-")[0]
+    dead = tmp_path / f".a.json.{host}-{ended.pid}.partial.json"
+    living = tmp_path / f".a.json.{host}-{os.getppid()}.partial.json"
+    other = tmp_path / f".b.json.{host}-{ended.pid}.partial.json"
     for path in (dead, living, other):
         path.write_text("half")
     write_json(tmp_path / "a.json", {})
     assert not dead.exists()
     assert living.exists() and other.exists()
+
+
+def test_machines_that_share_a_disk_leave_each_others_writes_alone(tmp_path: Path) -> None:
+    """The same process id on another machine is another process; only that machine knows whether it lives."""
+    target = tmp_path / "model.pt"
+    script = f"""
+import platform
+platform.node = lambda: "node7.cluster.example"
+from earthsignals.storage import atomic_path
+import os
+os.getpid = lambda: {os.getpid()}
+with atomic_path({str(target)!r}) as temporary:
+    temporary.write_text("theirs")
+    print(temporary, flush=True)
+    input()
+"""
+    theirs = subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        half = Path(theirs.stdout.readline().strip())
+        assert is_partial(half.name) and "node7" not in half.name
+        ended = half.with_name(half.name.replace(f"-{os.getpid()}.", "-4194305."))  # above Linux's ids
+        ended.write_text("half")
+        earlier = tmp_path / ".model.pt.4194305.partial.pt"  # of a version that named no host
+        earlier.write_text("half")
+        with atomic_path(target) as temporary:
+            assert temporary != half
+            temporary.write_text("ours")
+        assert half.read_text() == "theirs" and ended.exists() and earlier.exists()
+        theirs.communicate("\n", timeout=30)
+        assert theirs.returncode == 0 and target.read_text() == "theirs"
+    finally:
+        theirs.kill()
+        theirs.wait()
 
 
 def test_full_disk_is_one_sentence_and_no_half_file(tmp_path: Path) -> None:
@@ -185,7 +224,8 @@ def test_md5_path_is_what_dvc_says(tmp_path: Path) -> None:
     (folder / "no files in here").mkdir()
     root = Path(__file__).parents[2]
     (tmp_path / ".dvcignore").write_text((root / ".dvcignore").read_text())
-    (folder / ".a.txt.123.partial.txt").write_text("half")
+    for writer in ("123", "0a1b2c3d-123"):
+        (folder / f".a.txt.{writer}.partial.txt").write_text("half")
     (folder / "__pycache__").mkdir()
     (folder / "__pycache__/a.cpython-311.pyc").write_text("byte code")
     for command in (["init", "--no-scm", "-q"], ["add", "-q", "file.bin", "folder"]):

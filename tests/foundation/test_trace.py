@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from dataclasses import asdict
+from hashlib import md5
 from pathlib import Path
 
 import pytest
@@ -193,6 +194,36 @@ def test_data_of_dvc_add_is_the_beginning_of_a_chain(project):
     found = trace("own.csv")
     assert (found.stage.name, found.stage.command, found.stage.commit) == ("own.csv.dvc", "dvc add", added)
     assert found.state == "same" and found.notes == ()
+
+
+def test_data_with_letters_beyond_ascii_is_traced(project):
+    (project / "Größe.csv").write_text("1,2")
+    command(project, str(Path(sys.executable).with_name("dvc")), "add", "-q", "Größe.csv")
+    added = commit(project, "own data")
+    found = trace("Größe.csv")
+    assert (found.stage.name, found.stage.commit, found.state) == ("Größe.csv.dvc", added, "same")
+    # Also where git alone knows the bytes.
+    (project / "Länge.txt").write_text("a length")
+    commit(project, "a note")
+    copy = project.parent / "copy.txt"
+    copy.write_text("a length")
+    assert any("these bytes are Länge.txt of commit" in note for note in trace(str(copy)).notes)
+
+
+def test_a_configuration_that_dvc_refuses_ends_in_a_sentence(project):
+    (project / ".dvc/config").write_text("[cache\n")
+    with pytest.raises(EarthSignalsError, match="config is not readable"):
+        trace("data/demo/raw/0.txt")
+
+
+def test_a_run_whose_record_came_by_the_run_cache_is_known(project, made):
+    """Such as another machine's, or an earlier version's: the workspace has the newest records alone."""
+    first = md5(PARAMS.encode()).hexdigest()
+    found = trace(first[:8])
+    assert (found.subject, found.stage.run.source) == (first, "DVC's run-cache")
+    assert found.lock_commit == made[1]["first"] and found.stage.run.commit == made[1]["code"]
+    now = json.loads((project / "reports/demo/runs/train.json").read_text())["run_id"]
+    assert trace(now).stage.run.source == "reports/demo/runs/train.json"
 
 
 def test_unknown_bytes_under_a_tracked_name(project):

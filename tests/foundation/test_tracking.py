@@ -17,7 +17,7 @@ import pytest
 
 from earthsignals import tracking
 from earthsignals.settings import Settings
-from earthsignals.storage import EarthSignalsError, md5_path, read_json, write_json
+from earthsignals.storage import EarthSignalsError, Stopped, md5_path, read_json, write_json
 from earthsignals.tracking.lineage import stage_paths
 
 DVC_YAML = """\
@@ -296,6 +296,23 @@ def test_a_failing_stage_is_marked_and_leaves_no_record(project):
     with pytest.raises(KeyboardInterrupt), demo_run(project) as run:
         raise KeyboardInterrupt
     assert client_of(project).get_run(run.id).info.status == "KILLED"
+
+
+def test_work_that_was_asked_to_stop_has_not_failed_and_is_paid_for_in_the_end(project):
+    """Each start is a run; the last one, which alone leaves a record, counts the seconds of all."""
+    with pytest.raises(Stopped), demo_run(project, verb="train2") as first:
+        raise Stopped("saved; run again")
+    stored = client_of(project).get_run(first.id)
+    assert stored.info.status == "KILLED" and stored.data.tags["interrupted"] == "Stopped"
+    assert "error" not in stored.data.tags and "earlier_seconds" not in stored.data.tags
+    with demo_run(project, verb="train2") as second:
+        second.add_earlier(3600.0, 7200.0)
+        second.add_device_seconds(1.0)
+    tags = read_json(second.record_path)["tags"]
+    wall = float(tags["wall_seconds"])
+    assert 3600 <= wall < 3660 and tags["earlier_seconds"] == "3600.000"
+    assert tags["device_seconds"] == "7201.000"
+    assert float(tags["cost_usd"]) == pytest.approx(wall / 3600 * 1.99, abs=1e-5)
 
 
 def test_runs_of_dead_processes_are_closed(project):

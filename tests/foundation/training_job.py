@@ -112,9 +112,9 @@ if __name__ == "__main__":
         return squared_error(model, batch)
 
     if moment == "save":
-        from earthsignals.training import _module
+        from earthsignals.training import resume
 
-        write, saves = _module.write_tensors, 0
+        write, saves = resume.write_tensors, 0
 
         def mortal_write(path, content):
             global saves
@@ -123,7 +123,7 @@ if __name__ == "__main__":
                 _die()
             write(path, content)
 
-        _module.write_tensors = mortal_write
+        resume.write_tensors = mortal_write
     choices = dict(choice.split("=") for choice in sys.argv[3:])
     numbers = {name: value if name == "optimizer" else float(value) for name, value in choices.items()}
     train(Path(sys.argv[1]), mortal_loss, TrainingOptions(**(OPTIONS.model_dump() | numbers)))

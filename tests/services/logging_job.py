@@ -42,6 +42,10 @@ def main(project: Path, pipeline: str, verb: str, rate: float, epochs: int, paus
         summary.parent.mkdir(parents=True, exist_ok=True)
         summary.write_text("weight\n" + "\n".join(f"{value:.6f}" for value in weights) + "\n")
         run.log_artifact(summary, "tables")
+        figure = project / "reports" / pipeline / "figures" / f"{verb}.png"
+        figure.parent.mkdir(exist_ok=True)
+        figure.write_bytes(weights.tobytes())
+        run.log_figure(figure)
 
 
 if __name__ == "__main__":

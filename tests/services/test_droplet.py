@@ -56,6 +56,7 @@ def test_a_machine_is_made_ready_twice_and_follows_the_laptop(laptop, sshd, tmp_
     assert again.returncode == 0, again.stdout + again.stderr
     assert head(folder) == newer  # it follows
     assert "3.0" in (folder / "settings.yaml").read_text()  # and keeps what was set there
+    assert "--price 1.99 is not written" in again.stdout and "price_per_hour_usd: 3.0" in again.stdout
 
     # Commits of its own that went another way are named, and stay.
     there = commit(folder, "results.txt", "from the droplet")

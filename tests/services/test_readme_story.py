@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -29,13 +30,14 @@ def story() -> list[tuple[str, str]]:
 
 
 @pytest.fixture
-def machines(tmp_path: Path, sshd: dict[str, str]) -> dict[str, Machine]:
+def machines(tmp_path: Path, sshd: dict[str, str]) -> Iterator[dict[str, Machine]]:
     laptop, droplet = two_machines(tmp_path)
     # DVC's ssh client takes the key that lies where ssh keys lie.
     keys = laptop.home / ".ssh"
     keys.mkdir(mode=0o700)
     shutil.copy(sshd["KEY"], keys / "id_ed25519")
-    return {"laptop": laptop, "droplet": droplet}
+    yield {"laptop": laptop, "droplet": droplet}
+    laptop.run("earthsignals", "tunnel", "--stop")
 
 
 def test_readme_can_be_typed_as_it_stands(
@@ -61,10 +63,7 @@ def test_readme_can_be_typed_as_it_stands(
             machines[name].ran += re.findall(r"Running stage '([^']+)'", printed)
     assert used == set(filled), "README.md names other places"
     laptop, droplet = machines["laptop"], machines["droplet"]
-    try:
-        stages = runs_of_ui(laptop, free_port())
-    finally:
-        run(laptop, "earthsignals tunnel --stop")
+    stages = runs_of_ui(laptop, free_port())
     assert {"tdlas-train", "tdlas-baselines", "tdlas-evaluate"} <= stages
     # The droplet is told of the evaluation like any other clone.
     run(laptop, "make push PIPELINE=tdlas && git add -A && git commit -qm Evaluated && git push -q")

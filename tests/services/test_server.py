@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,6 +21,7 @@ from urllib.request import Request, urlopen
 import psutil
 import pytest
 
+from earthsignals import tracking
 from earthsignals.cli.pipelines import PIPELINES
 
 from ..project import ROOT, environment
@@ -101,6 +103,10 @@ class TeamServer:
         history = self.ask(f"metrics/get-history?run_id={run_id}&metric_key={name}")
         return [int(point["step"]) for point in history["metrics"]]
 
+    def artifacts(self, run_id: str, folder: str) -> list[str]:
+        answer = self.ask(f"artifacts/list?run_id={run_id}&path={folder}")
+        return [file["path"] for file in answer.get("files", [])]
+
     def client(self) -> dict[str, str]:
         """The environment of a member's process."""
         return environment(ROOT) | {
@@ -133,16 +139,19 @@ def server(
         "AWS_ACCESS_KEY_ID": s3["ACCESS_KEY_ID"],
         "AWS_SECRET_ACCESS_KEY": s3["SECRET_ACCESS_KEY"],
     }
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    served = TeamServer(project, port, variables)
+    served = TeamServer(project, free_port(), variables)
     try:
         served.start()
         served.ask("users/create", {"username": MEMBER, "password": MEMBER_PASSWORD})
         yield served
     finally:
         served.end(signal.SIGKILL)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def test_only_members_get_in(server: TeamServer) -> None:
@@ -198,20 +207,25 @@ def test_no_run_of_many_writers_is_lost(server: TeamServer, s3: dict[str, str]) 
         assert [file.read_bytes() for file in stored] == [written.read_bytes()]
 
 
-def test_a_run_outlives_its_server(server: TeamServer) -> None:
+def test_a_run_outlives_its_server(
+    server: TeamServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Killed mid-run and started again: the training goes on, its record completes the run."""
     job = server.job("tdlas", "unbroken", pause=0.1)
     assert any(int(line) == 5 for line in job.stdout), job.communicate()
     server.end(signal.SIGKILL)
     _, told = job.communicate(timeout=120)
     assert job.returncode == 0
-    assert told.count("warning: the MLflow store") == 1 and "the run goes on" in told
+    assert told.count("warning: ") == 1 and "warning: the MLflow store" in told
+    assert "the run goes on" in told and "`earthsignals runs import` completes it" in told
 
     server.start()
     half = server.runs("tdlas")["tdlas-unbroken"]
+    run_id = half["info"]["run_id"]
     assert half["info"]["status"] == "RUNNING"
     known = server.steps(half, "train/loss")
     assert known == list(range(len(known))) and 6 <= len(known) < EPOCHS
+    assert server.artifacts(run_id, "tables") == server.artifacts(run_id, "figures") == []
 
     for _ in range(2):  # the second time there is nothing left to do
         done = subprocess.run(
@@ -220,11 +234,25 @@ def test_a_run_outlives_its_server(server: TeamServer) -> None:
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         whole = server.runs("tdlas")["tdlas-unbroken"]
-        assert whole["info"]["run_id"] == half["info"]["run_id"]
-        assert whole["info"]["status"] == "FINISHED"
+        assert (whole["info"]["run_id"], whole["info"]["status"]) == (run_id, "FINISHED")
         for metric in ("train/loss", "val/loss"):
             assert sorted(server.steps(whole, metric)) == list(range(EPOCHS))
         assert server.steps(whole, "test/loss") == [0]
+        assert {"key": "train.epochs", "value": str(EPOCHS)} in whole["data"]["params"]
+        tags = {tag["key"]: tag["value"] for tag in whole["data"]["tags"]}
+        assert float(tags["wall_seconds"]) > 0.1 * EPOCHS
+        # What was logged while nobody listened is there too.
+        assert server.artifacts(run_id, "tables") == ["tables/unbroken.csv"]
+        assert server.artifacts(run_id, "figures") == ["figures/unbroken.png"]
+
+    # The same record in the empty store of another machine, beside the server's.
+    other = tmp_path / "other"
+    (other / ".dvc").mkdir(parents=True)
+    shutil.copytree(server.project / "reports", other / "reports")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    done = tracking.import_runs(other, "tdlas")
+    assert done.skipped == [] and done.added == len(list(other.glob("reports/tdlas/runs/*.json")))
+    assert run_id in tracking.runs_in_store(other, {"tdlas"})
 
 
 def test_secrets_stay_out_of_sight(
@@ -241,6 +269,25 @@ def test_secrets_stay_out_of_sight(
         if file.is_file() and file.stat().st_mode & 0o077:
             seen += file.read_text(errors="replace")
     assert not [secret for secret in secrets if secret in seen]
+
+
+def test_without_postgresql_nobody_else_reads_the_files(tmp_path: Path) -> None:
+    """SQLite's files hold runs and the members' password hashes, and get the modes of the umask."""
+    (tmp_path / "params.yaml").write_text("{}\n")
+    for folder in (".dvc", ".server"):  # the latter as an earlier version made it
+        (tmp_path / folder).mkdir(mode=0o755)
+    own = TeamServer(tmp_path, free_port(), {})
+    try:
+        own.start()
+        own.ask("experiments/create", {"name": "tdlas"})
+        kept = tmp_path / ".server"
+        assert kept.stat().st_mode & 0o777 == 0o700
+        assert {"mlflow.db", "users.db", "admin-password"} <= {file.name for file in kept.iterdir()}
+        outside = [file for file in tmp_path.rglob("*") if file.is_file() and kept not in file.parents]
+        assert own.password not in "".join(file.read_text(errors="replace") for file in outside)
+        assert own.password not in "".join(" ".join(each.cmdline()) for each in own.processes())
+    finally:
+        own.end(signal.SIGKILL)
 
 
 def test_memory_stays_lean(server: TeamServer, record_property: Any) -> None:

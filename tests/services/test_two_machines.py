@@ -7,11 +7,18 @@ import os
 import shutil
 import signal
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+
+from earthsignals.remotes import openssh
+from earthsignals.remotes.config import Remote
+from earthsignals.remotes.places import open_place
+from earthsignals.storage import EarthSignalsError
 
 from .. import relay_project
 from ..project import lock, tracked_runs
@@ -234,6 +241,33 @@ def _flip_a_byte(path: Path) -> None:
 def _truncate(path: Path) -> None:
     path.chmod(0o600)
     os.truncate(path, path.stat().st_size - 1)
+
+
+def test_a_repair_whose_connection_dies_leaves_no_half_object(sshd: Server, tmp_path: Path) -> None:
+    """At the other end a lost connection looks like the object's end; its size tells them apart."""
+    folder, name = Path(sshd["ROOT"]) / "torn", "files/md5/ab/" + "c" * 30
+    folder.mkdir()
+    source = tmp_path / "object"
+    with source.open("wb") as file:
+        file.truncate(2 << 30)  # sparse: nothing is written here, but all of it is sent
+    remote = Remote("torn", f"ssh://{sshd['HOST']}:{sshd['PORT']}{folder}", {"user": sshd["USER"]})
+    with open_place(tmp_path, remote, 1, Path(sshd["CONFIG"]), lambda md5: None) as place:
+        check = openssh.command(place.host, "-S", str(place.socket), "-O", "check")
+        said = subprocess.run(check, capture_output=True, text=True).stderr  # Master running (pid=123)
+        connection = int(said.partition("pid=")[2].partition(")")[0])
+        with ThreadPoolExecutor(1) as pool:
+            sent = pool.submit(place.put, name, source)
+            deadline = time.monotonic() + 60
+            while _size(folder) < 1 << 20:
+                assert not sent.done() and time.monotonic() < deadline, "it was over before it was killed"
+            os.kill(connection, signal.SIGKILL)
+            with pytest.raises(EarthSignalsError):
+                sent.result()
+    deadline = time.monotonic() + 30
+    while any(path.is_file() for path in folder.rglob("*")):
+        assert not (folder / name).exists(), "half of it has the object's name"
+        assert time.monotonic() < deadline, "the part that arrived stays"
+        time.sleep(0.1)
 
 
 def test_the_servers_refuse_the_wrong_keys(

@@ -119,6 +119,7 @@ def setup(
     """
     from earthsignals.remotes import droplet as droplets
     from earthsignals.remotes.openssh import parse_host
+    from earthsignals.remotes.tunnel import login
 
     sources = droplets.read_sources(find_project_root())
     wanted = droplets.Droplet(
@@ -132,30 +133,37 @@ def setup(
         typer.echo(f"! {sources.unsent} files here differ from the commit and are not sent", err=True)
     droplets.set_up(wanted, sources, lambda line: print(f"→ {line}", flush=True))
     typer.echo(
-        f"✓ {host} is ready. Next, here: make tunnel HOST={host}, make remote URL=ssh://localhost:2222/…, "
-        f"make push; then there, in {folder}: make pull, dvc repro tdlas-train (docs/droplet.md)"
+        f"✓ {host} is ready. Next, here: make tunnel HOST={host}, "
+        f"make remote URL=ssh://{login(wanted.host)}@localhost:2222/…, make push; then there, in {folder}: "
+        "make pull, dvc repro tdlas-train (docs/droplet.md)"
     )
 
 
 def _show(runs: list[RunCost], hourly: float) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     from earthsignals.tracking.cost import COURSE
 
-    def usd(hours: float) -> str:
-        return f"{hours * hourly:.2f}" if hourly else "–"
+    def told(hours: float | None) -> str:
+        return "–" if hours is None else f"{hours:.3f}"
+
+    def usd(hours: float | None) -> str:
+        return f"{hours * hourly:.2f}" if hourly and hours is not None else "–"
 
     devices = sorted({run.device for run in runs})
-    title = "what our runs logged" + (f" on {devices[0]}" if len(devices) == 1 else "")
+    title = "what our runs logged" + (f" on {escape(devices[0])}" if len(devices) == 1 else "")
     logged = Table("stage", "kind", "hours", "device hours", "USD", title=title)
     for column in logged.columns[2:]:
         column.justify = "right"
     if len(devices) > 1:
         logged.add_column("device")
     for run in sorted(runs, key=lambda run: run.stage):
-        cells = (f"{run.wall_hours:.3f}", f"{run.device_hours:.3f}", usd(run.wall_hours), run.device)
-        logged.add_row(run.stage, run.kind, *cells[: len(logged.columns) - 2])
+        hours = (told(run.wall_hours), told(run.device_hours), usd(run.wall_hours))
+        cells = (run.stage, run.kind, *hours, run.device)
+        # What a record says is no markup of ours.
+        logged.add_row(*map(escape, cells[: len(logged.columns)]))
     beside = Table(
         "way of working", "course: GPU hours", "course: USD", "ours: hours", "ours: USD",
         title="beside the plan (source: the methane course's outline)",
@@ -171,10 +179,10 @@ def _show(runs: list[RunCost], hourly: float) -> None:
 
 
 def _totals(runs: list[RunCost]) -> dict[str, float]:
-    """Wall hours of each way of working: everything rented, or the trainings alone."""
+    """Wall hours of each way of working: everything rented, or the trainings alone; unknown ones left out."""
     return {
-        "everything": sum(run.wall_hours for run in runs),
-        "hybrid": sum(run.wall_hours for run in runs if run.kind == "training"),
+        "everything": sum(run.wall_hours or 0.0 for run in runs),
+        "hybrid": sum(run.wall_hours or 0.0 for run in runs if run.kind == "training"),
     }
 
 

@@ -22,6 +22,7 @@ from earthsignals.cli.pipelines import PIPELINES
 from earthsignals.cli.readme import readme
 from earthsignals.cli.scale import scale
 from earthsignals.cli.summary import summary
+from earthsignals.settings import load_settings
 from earthsignals.storage import EarthSignalsError
 
 _HELP = """Earth-sensing models, simulated or ingested, trained, judged and published by DVC.
@@ -112,13 +113,20 @@ def _root(
     ),
     cluster: str | None = typer.Option(
         None, "--cluster", metavar="ADDRESS",
-        help="Do work over many items on a Dask cluster: tcp://HOST:PORT, or slurm, sge, pbs, …",
+        help="Do work over many items, where a command has such, on a Dask cluster: tcp://HOST:PORT, or slurm, "
+        "sge, pbs, …",
     ),
 ) -> None:
     """Options of the command itself; its help is the application's."""
     if cluster is not None:
+        if not cluster.strip():
+            raise EarthSignalsError(
+                "--cluster is empty; give a Dask scheduler's address (tcp://HOST:PORT), a batch system (slurm, "
+                "sge, pbs, …), or leave it out to work on this machine"
+            )
         # The environment is how settings reach commands, stages and their workers alike.
         os.environ["EARTHSIGNALS_CLUSTER"] = cluster
+        load_settings()
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ Examples:
 
 \b
   earthsignals remote add                            a folder beside the project: works offline
-  earthsignals remote add ssh://localhost:2222/srv/earthsignals --user root
+  earthsignals remote add ssh://root@localhost:2222/srv/earthsignals
   earthsignals remote add s3://bucket/prefix --endpoint-url http://127.0.0.1:9000 --access-key-id ID
   earthsignals remote verify --all-commits           hash everything the remote holds for us
   earthsignals remote verify --repair                ... and mend it from the local cache
@@ -66,7 +66,7 @@ def add(
 
     \b
       earthsignals remote add
-      earthsignals remote add ssh://localhost:2222/srv/earthsignals --user root --key ~/.ssh/id_ed25519
+      earthsignals remote add ssh://root@localhost:2222/srv/earthsignals --key ~/.ssh/id_ed25519
       AWS_SECRET_ACCESS_KEY=… earthsignals remote add s3://bucket/prefix --access-key-id ID
     """
     from earthsignals.remotes.adding import Wish, add
@@ -90,17 +90,25 @@ def _ask(words: str) -> str:
 def check(
     remote: Annotated[str | None, typer.Option(help="Its name; default: DVC's default remote.")] = None,
 ) -> None:
-    """Is a remote configured and, where it is a folder, is it there? Contacts nothing.
+    """Is a remote configured, and its folder or its tunnel there? Contacts no other machine.
 
     Examples:
 
     \b
       earthsignals remote check && dvc pull
     """
-    from earthsignals.remotes.config import check_remote
+    from earthsignals.remotes.config import check_remote, near_end
+    from earthsignals.remotes.tunnel import stranger
 
-    found = check_remote(find_project_root(), remote)
+    root = find_project_root()
+    found = check_remote(root, remote)
     typer.echo(f"✓ {found.name}: {found.shown}")
+    if stranger(root, *near_end(found)):
+        typer.echo(
+            "! what listens there is no tunnel of this project, so nobody has checked whose host key it "
+            "shows: `earthsignals tunnel HOST` does",
+            err=True,
+        )
 
 
 @app.command()

@@ -130,12 +130,14 @@ def _headlines(root: Path) -> dict[str, list[str]]:
 def _row(record: Record, stored: Mapping[str, Any], headlines: Sequence[str]) -> dict[str, Any]:
     from datetime import UTC, datetime
 
+    from earthsignals.tracking.plain import seconds
+
     tags = record.tags
     here = stored.get(record.run_id)
     return {
         "stage": record.name,
         "started": datetime.fromtimestamp(record.start_ms / 1000, UTC).isoformat(timespec="seconds"),
-        "seconds": float(tags.get("wall_seconds", "nan")),
+        "seconds": seconds(tags.get("wall_seconds")),
         "machine": f"{tags.get('machine.cpu', 'unknown')}, {tags.get('machine.cores', '?')} cores",
         "device": _device(tags),
         "headline": _headline(record, headlines),
@@ -165,17 +167,23 @@ def _headline(record: Record, names: Sequence[str]) -> str:
 
 def _print(rows: list[dict[str, Any]]) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
+
+    from earthsignals.tracking.plain import one_line
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("stage", "started (UTC)", "wall s", "device", "headline", "run", "in MLflow"):
         table.add_column(title, no_wrap=True, justify="right" if title == "wall s" else "left")
     table.add_column("machine", no_wrap=True, overflow="ellipsis")
     for row in rows:
-        table.add_row(
-            row["stage"], row["started"][:16].replace("T", " "), f"{row['seconds']:.0f}", row["device"],
+        took = "–" if row["seconds"] is None else f"{row['seconds']:.0f}"
+        cells = (
+            row["stage"], row["started"][:16].replace("T", " "), took, row["device"],
             row["headline"], row["run_id"][:8], row["in_mlflow"], row["machine"],
         )  # fmt: skip
+        # What a record says is no markup of ours, and no word to the terminal.
+        table.add_row(*(escape(one_line(cell)) for cell in cells))
     console = Console(highlight=False)
     # A pipe has no width, and a line that runs on is better than a column that is not shown.
     console.width = max(console.width, 120) if console.is_terminal else 160

@@ -56,4 +56,5 @@ def server(
     if show:
         print("\n".join(planned.lines()))
         return
-    launch(planned)
+    if status := launch(planned):
+        raise typer.Exit(status)

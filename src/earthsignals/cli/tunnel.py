@@ -60,13 +60,14 @@ def tunnel(
     if show:
         typer.echo(shlex.join(plan.words()))
         return
+    login = tunnels.login(plan.host)
     process = tunnels.start(root, plan, background=background)
     if process is None:
         typer.echo(f"✓ the tunnel to {host} stands; `earthsignals tunnel --stop` ends it")
-        _say_next(remote_port, mlflow_port)
+        _say_next(login, remote_port, mlflow_port)
         return
     typer.echo(f"· tunnel to {host}: Ctrl-C ends it")
-    _say_next(remote_port, mlflow_port)
+    _say_next(login, remote_port, mlflow_port)
     try:
         _, stderr = process.communicate()
     except KeyboardInterrupt:
@@ -78,8 +79,8 @@ def tunnel(
         raise failure(plan.host, stderr.decode(errors="replace"))
 
 
-def _say_next(remote_port: int, mlflow_port: int) -> None:
+def _say_next(login: str, remote_port: int, mlflow_port: int) -> None:
     typer.echo(
-        f"  once: make remote URL=ssh://localhost:{remote_port}/srv/earthsignals; then make push, make pull\n"
+        f"  once: make remote URL=ssh://{login}@localhost:{remote_port}/srv/earthsignals; then make push\n"
         f"  MLflow: MLFLOW_TRACKING_URI=http://localhost:{mlflow_port} (a server there: `make server`)"
     )

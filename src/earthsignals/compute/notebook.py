@@ -10,7 +10,6 @@ import json
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -23,6 +22,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from earthsignals.remotes.openssh import Host, command, failure
+from earthsignals.remotes.ports import free_port, listens
 from earthsignals.storage import EarthSignalsError
 
 
@@ -53,7 +53,7 @@ def opened(
         EarthSignalsError: ssh, the host, the batch system or Jupyter refused, or the node's host key is
             known neither here nor on the login host.
     """
-    port = _free(local_port)
+    port = free_port(local_port)
     with _running(host, script) as (shared, process, errors):
         reports = _reports(host, process, errors, say)
         server = json.loads(reports["server"])
@@ -152,7 +152,7 @@ def _hop(shared: Host, node: str, forward: tuple[str, str]) -> Iterator[None]:
             )  # fmt: skip
             try:
                 port = int(forward[1].split(":")[1])
-                while process.poll() is None and not _listens(port):
+                while process.poll() is None and not listens(port):
                     time.sleep(0.1)
                 if process.poll() is not None:
                     raise _refused(shared, inner, (folder / "errors").read_text(errors="replace"))
@@ -173,21 +173,6 @@ def _refused(login: Host, node: Host, complaint: str) -> EarthSignalsError:
     )
 
 
-def _free(port: int) -> int:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            raise EarthSignalsError(
-                f"port {port} of this machine is taken: choose another --port, or leave it out"
-            ) from None
-        return probe.getsockname()[1]
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _answers(port: int) -> None:

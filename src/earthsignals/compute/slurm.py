@@ -17,9 +17,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from earthsignals.params import read_yaml
+from earthsignals.dvcfiles import declared, read_stages
 from earthsignals.storage import EarthSignalsError, atomic_path
 
 FOLDER = Path(".dvc/tmp/slurm")
@@ -58,13 +57,13 @@ class Job:
 
 def check(job: Job, root: Path) -> None:
     """Raise EarthSignalsError where the job could not work, before it waits in a queue for hours."""
-    stages = read_yaml(root / "dvc.yaml").get("stages", {})
+    stages = read_stages(root)
     if job.stage not in stages:
         near = difflib.get_close_matches(job.stage, stages, n=1)
         trains = ", ".join(name for name in stages if name.endswith("-train"))
         hint = f"did you mean {near[0]}?" if near else f"stages that train: {trains}"
         raise EarthSignalsError(f"dvc.yaml has no stage `{job.stage}`; {hint}")
-    absent = [name for name in map(_path, stages[job.stage].get("deps", [])) if not (root / name).exists()]
+    absent = [name for name in declared(stages[job.stage].get("deps")) if not (root / name).exists()]
     if absent:
         raise EarthSignalsError(
             f"{job.stage} needs {absent[0]}, which is not here: `dvc pull` it, or run the stages that make "
@@ -79,11 +78,6 @@ def check(job: Job, root: Path) -> None:
             f"--gres {job.gres} gives a node fewer GPUs than its {job.ntasks_per_node} ranks: ask for "
             f"gpu:{job.ntasks_per_node}, or for fewer --ntasks-per-node"
         )
-
-
-def _path(dep: Any) -> str:
-    """A dependency of dvc.yaml is a path, or a mapping from the path to its options."""
-    return next(iter(dep)) if isinstance(dep, dict) else str(dep)
 
 
 def script(job: Job, root: Path, program: tuple[str, ...] = ("earthsignals",)) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from earthsignals.remotes.config import Remote, load, without_user, write
+from earthsignals.remotes.ports import is_loopback
 from earthsignals.storage import EarthSignalsError
 
 _PUBLIC = ("endpointurl", "region")
@@ -19,8 +19,8 @@ _PRIVATE = (
 )  # fmt: skip
 _RISK = (
     "DVC's ssh client accepts any host key: whoever sits between this machine and {host} could read and "
-    "change artifacts. Better: `make tunnel HOST={host}`, which checks the key, and "
-    "`make remote URL=ssh://localhost:2222{path}`"
+    "change artifacts. Better: `make tunnel HOST={user}@{host}`, which checks the key, and "
+    "`make remote URL=ssh://{user}@localhost:2222{path}`, {user} being {whose}"
 )
 
 
@@ -125,7 +125,7 @@ def _ssh(
         options["keyfile"] = str(key)
     if wish.ask_password:
         options["password"] = _secret(wish, f"Password of {user or 'you'} at {host}", "DVC_SSH_PASSWORD")
-    notes = [] if _is_loopback(host) else [_RISK.format(host=host, path=path)]
+    notes = [] if is_loopback(host) else [_risk(host, path, user)]
     bracketed = f"[{host}]" if ":" in host else host
     return f"ssh://{bracketed}{f':{port}' if port else ''}{path}", options, notes
 
@@ -140,7 +140,7 @@ def _s3(wish: Wish) -> tuple[str, dict[str, str], list[str]]:
         if endpoint.scheme not in ("http", "https") or not endpoint.hostname or endpoint.username:
             raise EarthSignalsError("--endpoint-url must be http(s)://host[:port], without user or password")
         options["endpointurl"] = wish.endpoint_url
-        if endpoint.scheme == "http" and not _is_loopback(endpoint.hostname):
+        if endpoint.scheme == "http" and not is_loopback(endpoint.hostname):
             notes.append(f"http to {endpoint.hostname} is not encrypted: artifacts can be read on the way")
     if wish.region:
         options["region"] = wish.region
@@ -207,8 +207,7 @@ def _secret(wish: Wish, words: str, variable: str) -> str:
     return secret
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def _risk(host: str, path: str, user: str | None) -> str:
+    """Through the tunnel ssh's own configuration knows the user no more: the address must name it."""
+    whose = f"your name on {host}"
+    return _RISK.format(host=host, path=path, user=user or "USER", whose=whose)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from earthsignals.remotes.ports import is_loopback, listens
 from earthsignals.storage import EarthSignalsError, atomic_path
 
 NO_REMOTE = (
@@ -79,15 +80,10 @@ def find_remote(root: Path, name: str | None = None) -> Remote:
     return Remote(name, str(remotes[name]["url"]), remotes[name])
 
 
-def cache_folder(root: Path) -> Path:
-    """DVC's local cache, which may not exist yet."""
-    folder = load(root).get("cache", {}).get("dir")
-    return Path(folder) if folder else root / ".dvc" / "cache"
-
-
 def check_remote(root: Path, name: str | None = None) -> Remote:
-    """The remote, if it is configured and, when it is a folder, is there. Nothing is contacted.
+    """The remote, if it is configured and its near end is there: its folder, or what leads to it.
 
+    No other machine is asked, but a port of this one is: an address on the loopback is a tunnel's.
     Raises EarthSignalsError, one sentence with the remedy, otherwise.
     """
     remote = find_remote(root, name)
@@ -96,7 +92,21 @@ def check_remote(root: Path, name: str | None = None) -> Remote:
             f"the DVC remote `{remote.name}` is the folder {remote.url}, which does not exist here; mount "
             "it, make it with `make remote`, or set another with `earthsignals remote add URL --force`"
         )
+    host, port = near_end(remote)
+    if host and is_loopback(host) and not listens(port, host):
+        raise EarthSignalsError(
+            f"the DVC remote `{remote.name}` is {remote.shown}, but nothing listens on port {port} of this "
+            "machine: open the tunnel that leads there with `make tunnel HOST=user@host`, and leave it open"
+        )
     return remote
+
+
+def near_end(remote: Remote) -> tuple[str, int]:
+    """Host and port that DVC connects to over ssh; no host for remotes of other kinds."""
+    parts = urlsplit(remote.url)
+    if remote.kind != "ssh":
+        return "", 0
+    return parts.hostname or "", int(parts.port or remote.options.get("port") or 22)
 
 
 def write(root: Path, values: Mapping[str, Mapping[str, str | None]], *, local: bool) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from earthsignals.remotes.lock import key
+from earthsignals.dvcfiles import object_name
 from earthsignals.storage import md5_file
 
 
@@ -22,7 +22,7 @@ class LocalCopies:
         with self._lock:
             if md5 in self._known:
                 return self._known[md5]
-        path = self.cache / key(md5)
+        path = self.cache / object_name(md5)
         try:
             good = md5_file(path) == md5.removesuffix(".dir")
         except OSError:
@@ -34,7 +34,7 @@ class LocalCopies:
     def size(self, md5: str) -> int | None:
         """Bytes of the copy, unchecked: good enough to call a shorter one truncated."""
         try:
-            return (self.cache / key(md5)).stat().st_size
+            return (self.cache / object_name(md5)).stat().st_size
         except OSError:
             return None
 

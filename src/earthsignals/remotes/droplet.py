@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 from earthsignals.remotes import openssh
 from earthsignals.storage import EarthSignalsError
@@ -22,6 +23,9 @@ from earthsignals.storage import EarthSignalsError
 _SCRIPT = Path("scripts/droplet.sh")
 _PUSH_FIRST = 3  # droplet.sh's word for: the commit is not here
 _CREDENTIALS = re.compile(r"(?<=://)[^/@]*@")
+_ELSEWHERE = re.compile(r"(https?|ssh|git)://")
+# [user@]host:path; neither a path of this disk nor one of git's helpers (`ext::…`).
+_SCP = re.compile(r"(?:\w[\w.+-]*@)?\w[\w.-]*:(?!//|:)\S+$")
 
 
 @dataclass(frozen=True)
@@ -61,12 +65,29 @@ def read_sources(root: Path) -> Sources:
         raise EarthSignalsError(
             f"{root} has no branch with a commit to send; `git switch` to a branch and commit first"
         )
-    origin = _CREDENTIALS.sub("", _git(root, "remote", "get-url", "origin"))
     return Sources(
-        root, branch, commit, origin if re.match(r"(https?|ssh|git)://", origin) else None,
+        root, branch, commit, public_address(_git(root, "remote", "get-url", "origin")),
         _git(root, "config", "user.name"), _git(root, "config", "user.email"),
         len(_git(root, "status", "--porcelain").splitlines()),
     )  # fmt: skip
+
+
+def public_address(origin: str) -> str | None:
+    """The origin as another machine may use it, without secrets; None for one that means nothing there.
+
+    ssh needs its user (`git@host:x/y.git`); all that stands before an http(s) host is a secret, or half one.
+    """
+    if _SCP.match(origin):
+        return origin
+    try:
+        parts = urlsplit(origin)
+    except ValueError:  # brackets that hold no address
+        return None
+    if not _ELSEWHERE.match(origin) or not parts.hostname:
+        return None
+    user = parts.username if parts.scheme == "ssh" else None
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{user}@{host}" if user else host))
 
 
 def steps(droplet: Droplet, sources: Sources) -> dict[str, list[str]]:

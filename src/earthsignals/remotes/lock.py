@@ -9,8 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from earthsignals.dvcfiles import (
+    DECLARED,
+    LOCK,
+    declared_outs,
+    dvc_files,
+    parse,
+    parse_stages,
+    read_stages,
+    read_text,
+)
 from earthsignals.storage import EarthSignalsError
 
 WORKSPACE = "workspace"
@@ -33,11 +41,6 @@ class LockedObject:
         return self.md5.endswith(".dir")
 
 
-def key(md5: str) -> str:
-    """Where a cache or a remote keeps an object, below its own root: `files/md5/ab/cdef…`."""
-    return f"files/md5/{md5[:2]}/{md5[2:]}"
-
-
 def objects(
     root: Path, commits: Sequence[str] = (WORKSPACE,), remote: str | None = None
 ) -> list[LockedObject]:
@@ -58,18 +61,14 @@ def objects(
 
 def all_commits(root: Path) -> list[str]:
     """The working tree, then every commit of every ref that changed what DVC keeps, newest first."""
-    listed = _git(
-        root, "log", "--all", "--full-history", "--format=%H", "--", "dvc.lock", "dvc.yaml", "*.dvc"
-    )
+    listed = _git(root, "log", "--all", "--full-history", "--format=%H", "--", LOCK, DECLARED, "*.dvc")
     return [WORKSPACE, *listed.split()]
 
 
 def paths_in_git_or_here(root: Path) -> set[str]:
     """Outputs that dvc.yaml keeps off the remote: `cache: false` or `push: false`."""
-    file = root / "dvc.yaml"
-    text = file.read_text(encoding="utf-8") if file.is_file() else ""
-    stages = (_parse(text, "dvc.yaml", WORKSPACE).get("stages") or {}).values()
-    return {path for body in stages for path, own in _options(body).items() if not _on_remote(own, None)}
+    outs = (declared_outs(body) for body in read_stages(root).values())
+    return {path for each in outs for path, options in each.items() if not _on_remote(options, None)}
 
 
 def expand(folder: LockedObject, listing: bytes) -> list[LockedObject]:
@@ -81,15 +80,18 @@ def expand(folder: LockedObject, listing: bytes) -> list[LockedObject]:
 
 
 def _objects_of(texts: dict[str, str], commit: str, remote: str | None) -> Iterator[LockedObject]:
-    declared = _parse(texts.get("dvc.yaml", ""), "dvc.yaml", commit).get("stages") or {}
-    for stage, body in (_parse(texts.get("dvc.lock", ""), "dvc.lock", commit).get("stages") or {}).items():
-        options = _options(declared.get(stage) or declared.get(stage.partition("@")[0]))
+    declared, locked = (
+        parse_stages(texts.get(name, ""), _source(name, commit), as_text=True) or {}
+        for name in (DECLARED, LOCK)
+    )
+    for stage, body in locked.items():
+        options = declared_outs(declared.get(stage) or declared.get(stage.partition("@")[0]))
         for out in body.get("outs") or ():
             if _on_remote(options.get(out["path"], {}), remote):
                 yield from _object(out, out["path"], stage, commit)
     for name, text in texts.items():
         if name.endswith(".dvc"):
-            for out in _parse(text, name, commit).get("outs") or ():
+            for out in parse(text, _source(name, commit), as_text=True).get("outs") or ():
                 if _on_remote(out, remote):
                     yield from _object(out, str(Path(name).parent / out["path"]), name, commit)
 
@@ -101,35 +103,16 @@ def _object(out: dict[str, Any], path: str, stage: str, commit: str) -> Iterator
         yield LockedObject(out["md5"], size, path, stage, commit)
 
 
-def _options(stage: Any) -> dict[str, dict[str, Any]]:
-    """Options of each output in dvc.yaml: entries are paths, or one-key mappings to the options."""
-    body = (stage or {}).get("do", stage) or {}
-    entries = [e for kind in ("outs", "metrics", "plots") for e in body.get(kind) or ()]
-    return {name: opts or {} for e in entries if isinstance(e, dict) for name, opts in e.items()}
+_NO = (False, "false", "False")  # parsed, or left text
 
 
 def _on_remote(options: dict[str, Any], remote: str | None) -> bool:
     other = remote is not None and options.get("remote", remote) != remote
-    return options.get("cache") != "false" and options.get("push") != "false" and not other
+    return options.get("cache") not in _NO and options.get("push") not in _NO and not other
 
 
-def _parse(text: str, name: str, commit: str) -> dict[str, Any]:
-    """All scalars as text (an md5 of digits stays one), by libyaml: a lock's history is long."""
-    loader = getattr(yaml, "CBaseLoader", yaml.BaseLoader)
-    try:
-        parsed = yaml.load(text, Loader=loader) or {}
-    except yaml.YAMLError as error:
-        raise EarthSignalsError(
-            f"{name} ({_shown(commit)}) is not readable YAML: {str(error).splitlines()[0]}; resolve merge "
-            "conflicts in it, or take back the committed one with `git checkout`"
-        ) from None
-    if not isinstance(parsed, dict):
-        raise EarthSignalsError(f"{name} ({_shown(commit)}) holds no mapping: it is not what DVC writes")
-    return parsed
-
-
-def _shown(commit: str) -> str:
-    return "working tree" if commit == WORKSPACE else f"commit {commit[:8]}"
+def _source(name: str, commit: str) -> str:
+    return f"{name} ({'working tree' if commit == WORKSPACE else f'commit {commit[:8]}'})"
 
 
 def _trees(root: Path, commits: Sequence[str]) -> Iterator[tuple[str, dict[str, str]]]:
@@ -146,13 +129,11 @@ def _trees(root: Path, commits: Sequence[str]) -> Iterator[tuple[str, dict[str, 
 
 
 def _working_tree(root: Path) -> dict[str, str]:
-    # DVC's files are known to git, or about to be; the data folders need not be searched for them.
-    listed = _git(root, "ls-files", "-co", "--exclude-standard", "--", "*.dvc", missing="").split("\n")
-    names = ["dvc.yaml", "dvc.lock", *filter(None, listed)]
-    texts = {n: (root / n).read_text(encoding="utf-8") for n in names if (root / n).is_file()}
-    if not texts.keys() - {"dvc.yaml"}:
+    names = [DECLARED, LOCK, *dvc_files(root)]
+    texts = {name: read_text(root / name) for name in names if (root / name).is_file()}
+    if not texts.keys() - {DECLARED}:
         raise EarthSignalsError(
-            f"{root / 'dvc.lock'} does not exist, so nothing says what the remote should hold; run "
+            f"{root / LOCK} does not exist, so nothing says what the remote should hold; run "
             "`dvc repro` first, or take the lock from git"
         )
     return texts
@@ -165,15 +146,13 @@ def _blobs(root: Path, commit: str) -> tuple[tuple[str, str], ...]:
     return tuple(
         (name, about.split()[2])
         for about, name in rows
-        if name in ("dvc.yaml", "dvc.lock") or name.endswith(".dvc")
+        if name in (DECLARED, LOCK) or name.endswith(".dvc")
     )
 
 
-def _git(root: Path, *arguments: str, missing: str | None = None) -> str:
+def _git(root: Path, *arguments: str) -> str:
     done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True)
     if done.returncode == 0:
         return done.stdout
-    if missing is not None:
-        return missing
     reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
     raise EarthSignalsError(f"git could not read the history of {root}: {reason}")

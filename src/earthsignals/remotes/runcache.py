@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import Any
 
-import yaml
+from earthsignals.dvcfiles import parse
 
 
 def fault(name: str, content: bytes) -> str | None:
@@ -37,5 +37,5 @@ def fault(name: str, content: bytes) -> str | None:
 
 def outputs(content: bytes) -> list[dict[str, Any]]:
     """The outputs (`path`, `md5`) of a sound entry."""
-    entry = yaml.load(content, Loader=getattr(yaml, "CBaseLoader", yaml.BaseLoader))
+    entry = parse(content.decode("utf-8"), "a run-cache entry", as_text=True)
     return [out for out in entry["outs"] if out.get("hash") == "md5"]

@@ -12,11 +12,13 @@ import shutil
 import stat
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from earthsignals.compute.mapping import progress
-from earthsignals.remotes.config import cache_folder, write
+from earthsignals.dvcfiles import cache_folder
+from earthsignals.remotes.config import write
 from earthsignals.storage import EarthSignalsError, atomic_path, is_partial, md5_file
 
 _FOLDER_MODE = 0o2775
@@ -92,12 +94,9 @@ def _group_id(name: str | None) -> int:
 
 def _prepare(folder: Path, group: int) -> None:
     """The folder with its setgid bit and group, and the right to write in it."""
-    made = []
     for each in (folder, *(folder / name for name in ("files", "files/md5", "runs"))):
         try:
-            if not each.is_dir():
-                each.mkdir(parents=True)
-                made.append(each)
+            each.mkdir(parents=True, exist_ok=True)
             state = each.stat()
             if state.st_uid in (os.getuid(), 0) and os.getuid() in (state.st_uid, 0):
                 os.chown(each, -1, group)
@@ -133,15 +132,22 @@ def _carry(old: Path, folder: Path, shared: Shared) -> None:
             elif name.parts[0] == "files" and not _sound(file):
                 shared.notes.append(f"{file} does not have the hash that is its name: left behind")
             else:
-                _place(file, folder / name, read_only=name.parts[0] == "files")
+                try:
+                    _place(file, folder / name, read_only=name.parts[0] == "files")
+                except OSError as error:
+                    raise EarthSignalsError(
+                        f"{folder / name} cannot be written: {error.strerror}; the folders above it must be "
+                        "writable for the group (chmod 2775); then run this again, what is there stays"
+                    ) from None
                 shared.carried += 1
 
 
 def _place(source: Path, target: Path, read_only: bool) -> None:
     for parent in reversed(target.parents):
-        if not parent.exists():
-            parent.mkdir()
-            parent.chmod(_FOLDER_MODE)  # whatever the umask; the setgid bit hands the group down
+        if not parent.is_dir():
+            with suppress(FileExistsError):  # another user's command was faster, and gives it its mode
+                parent.mkdir()
+                parent.chmod(_FOLDER_MODE)  # whatever the umask; the setgid bit hands the group down
     with atomic_path(target) as temporary:
         shutil.copyfile(source, temporary)
         temporary.chmod(0o444 if read_only else 0o664)

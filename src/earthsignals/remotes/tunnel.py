@@ -1,6 +1,6 @@
 """One ssh connection with checked host keys that carries DVC's remote and MLflow's port.
 
-    localhost:2222 → sshd of the machine     (DVC's remote: ssh://localhost:2222/path)
+    localhost:2222 → sshd of the machine     (DVC's remote: ssh://root@localhost:2222/path)
     localhost:5001 → localhost:5000 there    (MLflow's server)
 
 The connection listens on a control socket in `.dvc/tmp`, by which it is found and ended later.
@@ -10,17 +10,16 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from earthsignals.remotes import openssh
+from earthsignals.remotes.ports import free_port, is_loopback
 from earthsignals.storage import EarthSignalsError, write_json
 
 _SOCKET = "tunnel.sock"  # relative to .dvc/tmp: a socket's path has at most 107 bytes
 _STATE = "tunnel.json"
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass(frozen=True)
@@ -55,6 +54,11 @@ def plan(tunnel: Tunnel) -> Tunnel:
     return replace(tunnel, ssh_port=tunnel.ssh_port or int(openssh.resolve(tunnel.host).get("port", 22)))
 
 
+def login(host: openssh.Host) -> str:
+    """The user as whom ssh logs in at `host`; by the tunnel's near end DVC has to be told."""
+    return host.user or openssh.resolve(host).get("user", "USER")
+
+
 def start(root: Path, tunnel: Tunnel, *, background: bool) -> subprocess.Popen[bytes] | None:
     """Open the tunnel: in the background (returns None when it stands), or as a process to wait for.
 
@@ -66,7 +70,7 @@ def start(root: Path, tunnel: Tunnel, *, background: bool) -> subprocess.Popen[b
             f"a tunnel to {other['host']} stands already; end it with `earthsignals tunnel --stop` first"
         )
     for port, option in ((tunnel.remote_port, "--remote-port"), (tunnel.mlflow_port, "--mlflow-port")):
-        _refuse_taken(port, option)
+        free_port(port, option=option)
     (folder / _SOCKET).unlink(missing_ok=True)  # what a killed connection left
     _note(folder, tunnel)
     words = tunnel.words()
@@ -108,10 +112,15 @@ def behind(root: Path, host: str, port: int) -> tuple[str, ...]:
 
     Empty where `host` and `port` are not the near end of a tunnel that stands.
     """
-    state = standing(root) if host in _LOOPBACK else None
+    state = standing(root) if is_loopback(host) else None
     if state is None or state["remote_port"] != port:
         return ()
     return (f"HostKeyAlias={state['key_alias']}", f"UserKnownHostsFile={state['known_hosts']}")
+
+
+def stranger(root: Path, host: str, port: int) -> bool:
+    """Is the other end a port of this machine that no tunnel of this project stands behind?"""
+    return is_loopback(host) and not behind(root, host, port)
 
 
 def _note(folder: Path, tunnel: Tunnel) -> None:
@@ -138,15 +147,3 @@ def _folder(root: Path) -> Path:
     folder = root / ".dvc" / "tmp"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-def _refuse_taken(port: int, option: str) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise EarthSignalsError(
-                f"port {port} of this machine cannot be used ({error.strerror}): stop what listens there, or "
-                f"choose another with {option}"
-            ) from None

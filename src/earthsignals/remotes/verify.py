@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from earthsignals.compute.mapping import progress
+from earthsignals.dvcfiles import cache_folder, object_name
 from earthsignals.remotes import lock, runcache
-from earthsignals.remotes.config import cache_folder, check_remote
+from earthsignals.remotes.config import check_remote
 from earthsignals.remotes.copies import LocalCopies
 from earthsignals.remotes.lock import LockedObject
 from earthsignals.remotes.places import Place, Wanted, open_place
@@ -104,12 +105,12 @@ class _Verification:
         uses: dict[str, list[LockedObject]] = {}
         for each in locked:
             uses.setdefault(each.md5, []).append(each)
-        sizes = self.place.sizes(lock.key(md5) for md5 in uses)
+        sizes = self.place.sizes(object_name(md5) for md5 in uses)
         self.report.objects += len(uses)
         self.report.bytes += sum(sizes.values())
         for md5, (kind, detail) in self._judged(uses, sizes):
             if kind:
-                self._found(Finding(kind, lock.key(md5), md5, tuple(uses[md5]), detail))
+                self._found(Finding(kind, object_name(md5), md5, tuple(uses[md5]), detail))
             if md5.endswith(".dir"):
                 self._expand(md5, uses[md5], sound=not kind)
 
@@ -119,7 +120,7 @@ class _Verification:
         """(md5, (kind or "", detail)) of every object: by presence, then by size, then by hash."""
         wanted = {}
         for md5, users in uses.items():
-            size, expected = sizes.get(lock.key(md5)), users[0].size or self.copies.size(md5)
+            size, expected = sizes.get(object_name(md5)), users[0].size or self.copies.size(md5)
             if size is None:
                 yield md5, ("missing", "")
             elif expected is not None and size != expected:
@@ -128,7 +129,7 @@ class _Verification:
             elif size == 0 and md5 != _MD5_OF_NOTHING:
                 yield md5, ("truncated", "0 bytes")
             else:
-                wanted[lock.key(md5)] = Wanted(lock.key(md5), md5)
+                wanted[object_name(md5)] = Wanted(object_name(md5), md5)
         with progress("hashing the remote", sum(sizes[name] for name in wanted) / 1e6, "MB") as bar:
             for name, found in self.place.hashes(list(wanted.values()), self.download):
                 md5 = wanted[name].md5
@@ -142,9 +143,9 @@ class _Verification:
         copy = self.copies.find(md5)
         if copy is None and not sound:
             detail = "its files cannot be named, so they were not looked at"
-            self._found(Finding("unknown", lock.key(md5), md5, tuple(users), detail))
+            self._found(Finding("unknown", object_name(md5), md5, tuple(users), detail))
             return
-        listing = copy.read_bytes() if copy else self.place.read(lock.key(md5))
+        listing = copy.read_bytes() if copy else self.place.read(object_name(md5))
         self.folders.extend(lock.expand(user, listing) for user in users)
 
     def run_cache(self, elsewhere: set[str]) -> None:
@@ -158,7 +159,7 @@ class _Verification:
                 self._found(Finding("corrupt", name, name.rpartition("/")[2], (), detail))
             else:
                 outs = runcache.outputs(content)
-                needed.append({lock.key(out["md5"]) for out in outs if out["path"] not in elsewhere})
+                needed.append({object_name(out["md5"]) for out in outs if out["path"] not in elsewhere})
         there = self.place.sizes(set().union(*needed))
         self.report.runs_incomplete = sum(not names <= there.keys() for names in needed)
 

@@ -1,4 +1,4 @@
-"""Experiment tracking and lineage: the only room that knows MLflow and reads ``dvc.yaml``.
+"""Experiment tracking and lineage: the only room that knows MLflow.
 
     from earthsignals import tracking
 

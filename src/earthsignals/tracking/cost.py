@@ -10,8 +10,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from earthsignals.tracking.trace.known_runs import KnownRun, read_records
-from earthsignals.tracking.trace.lock import cache_folder
+from earthsignals.dvcfiles import cache_folder
+from earthsignals.tracking.plain import one_line, seconds
+from earthsignals.tracking.trace.known_runs import KnownRun, workspace_runs
 
 
 @dataclass(frozen=True)
@@ -32,18 +33,18 @@ COURSE = {
 
 @dataclass(frozen=True)
 class RunCost:
-    """One logged run: hours of wall time and of the device at work, and where it ran."""
+    """One logged run: hours of wall time and of the device at work (None: unknown), and where it ran."""
 
     stage: str
     pipeline: str
     kind: str
     device: str
-    wall_hours: float
-    device_hours: float
+    wall_hours: float | None
+    device_hours: float | None
 
-    def usd(self, price_per_hour: float) -> float:
+    def usd(self, price_per_hour: float) -> float | None:
         """Price of the wall time, at USD an hour."""
-        return self.wall_hours * price_per_hour
+        return None if self.wall_hours is None else self.wall_hours * price_per_hour
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Snapshot:
 
 def run_costs(root: Path, pipeline: str | None = None) -> tuple[list[RunCost], list[str]]:
     """The runs of `reports/*/runs/*.json`, of one pipeline or all, and a sentence per unreadable record."""
-    runs, faults = read_records(root)
+    runs, faults = workspace_runs(root)
     wanted = [run for run in runs if pipeline in (None, run.pipeline)]
     return [_cost(run) for run in wanted], faults
 
@@ -74,13 +75,14 @@ def snapshot(root: Path, environment: Path) -> Snapshot:
 def _cost(run: KnownRun) -> RunCost:
     device = run.tags.get("device.name") or run.tags.get("machine.cpu", "")
     return RunCost(
-        run.stage, run.pipeline, run.tags.get("kind", "stage"), device, _hours(run, "wall_seconds"),
-        _hours(run, "device_seconds"),
+        one_line(run.stage), run.pipeline, one_line(run.tags.get("kind", "stage")), one_line(device),
+        _hours(run, "wall_seconds"), _hours(run, "device_seconds"),
     )  # fmt: skip
 
 
-def _hours(run: KnownRun, tag: str) -> float:
-    return float(run.tags.get(tag) or 0.0) / 3600
+def _hours(run: KnownRun, tag: str) -> float | None:
+    told = seconds(run.tags.get(tag))
+    return None if told is None else told / 3600
 
 
 def _gigabytes(folder: Path, seen: set[tuple[int, int]]) -> float:

@@ -14,13 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from earthsignals.compute.mapping import progress
+from earthsignals.dvcfiles import cache_folder, object_name
 from earthsignals.storage import EarthSignalsError, main_project, md5_file
+from earthsignals.tracking.plain import one_line
 from earthsignals.tracking.rebuild import rebuild, stored_runs
 from earthsignals.tracking.record import Record, read_record
 from earthsignals.tracking.store import (
     experiment_id,
     locked,
     open_client,
+    sqlite_file,
     told_in_a_sentence,
     tracking_uri,
     uses_sqlite,
@@ -76,7 +79,7 @@ def read_records(root: Path, pipeline: str | None = None) -> Records:
             seen.add(record.md5)
     cache = cache_folder(root)
     for md5 in sorted(_named_by_run_cache(cache, pipeline) - seen):
-        path = cache / "files" / "md5" / md5[:2] / md5[2:]
+        path = cache / object_name(md5)
         if path.is_file():
             _read(path, md5, found)
         else:
@@ -144,7 +147,7 @@ def runs_in_store(root: Path, experiments: set[str]) -> dict[str, Any]:
     """
     root = main_project(root.resolve())
     uri = tracking_uri(root)
-    if uses_sqlite(uri) and not Path(uri.removeprefix("sqlite:///")).exists():
+    if uses_sqlite(uri) and not sqlite_file(uri).exists():
         return {}
     client = open_client(root)
     found: dict[str, Any] = {}
@@ -153,21 +156,6 @@ def runs_in_store(root: Path, experiments: set[str]) -> dict[str, Any]:
             if (experiment := client.get_experiment_by_name(name)) is not None:
                 found |= stored_runs(client, experiment.experiment_id)
     return {key: run for key, run in found.items() if run.info.lifecycle_stage == "active"}
-
-
-def cache_folder(root: Path) -> Path:
-    """Return DVC's cache of this project, wherever the configuration has put it."""
-    from dvc.config import Config, ConfigError
-
-    if not (root / ".dvc").is_dir():
-        return root / ".dvc" / "cache"
-    try:
-        configured = Config(str(root / ".dvc"), validate=False).get("cache", {}).get("dir")
-    except ConfigError as error:
-        raise EarthSignalsError(
-            f"{root / '.dvc'} cannot be read ({error}): mend .dvc/config or .dvc/config.local"
-        ) from None
-    return Path(root / ".dvc", configured or "cache").resolve()
 
 
 class _Files:
@@ -179,7 +167,7 @@ class _Files:
         self._reports: dict[str, Path] | None = None
 
     def __call__(self, md5: str) -> Path | None:
-        cached = self._cache / "files" / "md5" / md5[:2] / md5[2:]
+        cached = self._cache / object_name(md5)
         if cached.is_file() and md5_file(cached) == md5:
             return cached
         if self._reports is None:
@@ -196,7 +184,7 @@ def _import_one(
         with told_in_a_sentence(tracking_uri(root)):
             outcome, _ = rebuild(client, root, experiment, record, stored, files)
     except EarthSignalsError as error:
-        done.skipped.append(f"run {record.run_id} of {record.name}: {error}")
+        done.skipped.append(f"run {record.run_id} of {one_line(record.name)}: {error}")
         return
     setattr(done, outcome, getattr(done, outcome) + 1)
 

@@ -6,10 +6,9 @@ import platform
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from earthsignals.compute.device import cpu_name
-from earthsignals.params import read_yaml
+from earthsignals.dvcfiles import declared, declared_outs, read_stages
 from earthsignals.storage import md5_path
 
 # Files that every run rewrites; they say nothing about whether the code differs from the commit.
@@ -28,13 +27,12 @@ def stage_paths(root: Path, stage: str) -> StagePaths | None:
     """Read the deps and outs (metrics and plots included) of ``stage``; None when undeclared.
 
     Raises:
-        ParamsError: ``dvc.yaml`` is not valid YAML.
+        EarthSignalsError: ``dvc.yaml`` is not valid YAML.
     """
-    body = _stages(root).get(stage)
+    body = read_stages(root).get(stage)
     if not isinstance(body, dict):
         return None
-    outs = [path for kind in ("outs", "metrics", "plots") for path in _paths(body.get(kind))]
-    return StagePaths(deps=tuple(_paths(body.get("deps"))), outs=tuple(dict.fromkeys(outs)))
+    return StagePaths(deps=tuple(declared(body.get("deps"))), outs=tuple(declared_outs(body)))
 
 
 def lineage_tags(root: Path, stage: str, exclude: Path) -> dict[str, str]:
@@ -60,12 +58,12 @@ def git_tags(root: Path) -> dict[str, str]:
 
     DVC removes a stage's outs before it starts, so outs tracked by git would always be dirty.
     """
-    commit = _git(root, "rev-parse", "HEAD")
+    commit = ask_git(root, "rev-parse", "HEAD")
     if commit is None:
         return {"git_commit": "none", "git_dirty": "unknown"}
-    outs = [path for name in _stages(root) for path in (stage_paths(root, name) or _NOTHING).outs]
+    outs = [path for body in read_stages(root).values() for path in declared_outs(body)]
     excluded = [f":(exclude,top){path}" for path in (*_WRITTEN_BY_RUNS, *outs)]
-    status = _git(root, "status", "--porcelain", "--untracked-files=all", "--", ".", *excluded)
+    status = ask_git(root, "status", "--porcelain", "--untracked-files=all", "--", ".", *excluded)
     dirty = "unknown" if status is None else str(bool(status)).lower()
     return {"git_commit": commit, "git_dirty": dirty}
 
@@ -83,31 +81,15 @@ def describe_machine() -> dict[str, str]:
     }
 
 
-_NOTHING = StagePaths((), ())
-
-
-def _stages(root: Path) -> dict[str, Any]:
-    file = root / "dvc.yaml"
-    if not file.is_file():
-        return {}
-    return read_yaml(file).get("stages") or {}
-
-
-def _paths(entries: Any) -> list[str]:
-    """Entries are plain paths, or one-key mappings from a path to its options."""
-    return [next(iter(entry)) if isinstance(entry, dict) else str(entry) for entry in entries or ()]
+def ask_git(root: Path, *arguments: str) -> str | None:
+    """Return what git prints, names as they are; None when there is no git, no repository or no commit."""
+    words = ["git", "-C", str(root), "-c", "core.quotePath=false", *arguments]
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def _md5_or_missing(path: Path) -> str:
     return md5_path(path) if path.exists() else "missing"
-
-
-def _git(root: Path, *arguments: str) -> str | None:
-    """Run git; None when there is no git, no repository or no commit."""
-    try:
-        done = subprocess.run(
-            ["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=60
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None

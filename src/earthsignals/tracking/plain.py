@@ -34,6 +34,20 @@ def key(name: str) -> str:
     return re.sub(r"[^\w\-. :/]", "_", str(name), flags=re.ASCII)[:250]
 
 
+def one_line(text: str) -> str:
+    """Text of a foreign file as a terminal may be given it: no line ends, no control characters."""
+    return "".join(each if each.isprintable() else " " for each in text)
+
+
+def seconds(written: Any) -> float | None:
+    """A duration that a tag tells; None where it is absent, not a number, infinite or negative."""
+    try:
+        value = float(written)
+    except (TypeError, ValueError):
+        return None
+    return value if math.isfinite(value) and value >= 0 else None
+
+
 def portable(value: str, root: Path) -> str:
     """Make paths below the root relative, and hide the home folder (it names the user)."""
     value = value.replace(f"{root.as_posix()}/", "").replace(root.as_posix(), ".")

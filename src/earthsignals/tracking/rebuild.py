@@ -14,6 +14,7 @@ from typing import Any, Literal
 from earthsignals.storage import EarthSignalsError
 from earthsignals.tracking.plain import batches
 from earthsignals.tracking.record import Point, Record
+from earthsignals.tracking.store import tracking_uri, uses_sqlite
 from earthsignals.tracking.sweep import PARENT_TAG, SWEEP_TAG, sweep_parent
 
 Outcome = Literal["added", "completed", "present", "deleted"]
@@ -27,19 +28,16 @@ _PAGE = 1000
 def stored_runs(client: Any, experiment: str) -> dict[str, Any]:
     """Return the experiment's runs, deleted ones too, by the id that their record has.
 
-    A restored run has an id of its own: MLflow lets nobody choose one.
+    A restored run has an id of its own: MLflow lets nobody choose one. Of several of one record the one
+    that :func:`_standing` chooses counts.
     """
-    from mlflow.entities import ViewType
-
-    found, token = [], None
-    while True:
-        page = client.search_runs([experiment], "", ViewType.ALL, max_results=_PAGE, page_token=token)
-        found += page
-        token = page.token
-        if not token:
-            break
-    restored = {r.data.tags["restored_from"]: r for r in found if "restored_from" in r.data.tags}
-    return restored | {r.info.run_id: r for r in found}
+    found = _search(client, experiment, "")
+    restored: dict[str, list[Any]] = {}
+    for run in found:
+        if original := run.data.tags.get("restored_from"):
+            restored.setdefault(original, []).append(run)
+    chosen = {original: _standing(runs) for original, runs in restored.items()}
+    return chosen | {run.info.run_id: run for run in found}
 
 
 def rebuild(
@@ -67,12 +65,7 @@ def rebuild(
         EarthSignalsError: the store holds a finished run of this id with other content.
     """
     if stored is None:
-        tags = {"restored_from": record.run_id, "mlflow.user": "earthsignals"}
-        run_id = client.create_run(experiment, record.start_ms, tags, record.name).info.run_id
-        tags = _tags(client, root, experiment, record)
-        _log(client, run_id, record.renamed_metrics(), record.params, tags)
-        _finish(client, run_id, record, find_file, have=set())
-        return "added", run_id
+        return _add(client, root, experiment, record, find_file)
     run_id = stored.info.run_id
     if stored.info.lifecycle_stage == "deleted":
         return "deleted", run_id
@@ -92,8 +85,67 @@ def rebuild(
     points = _missing_points(client, stored, wanted)
     params = {k: v for k, v in record.params.items() if k not in stored.data.params}
     _log(client, run_id, points, params, _tags(client, root, experiment, record))
-    _finish(client, run_id, record, find_file, have=_artifacts(client, run_id))
+    _fill(client, run_id, record, find_file, have=_artifacts(client, run_id))
+    _close(client, run_id, record)
     return "completed", run_id
+
+
+def _add(
+    client: Any, root: Path, experiment: str, record: Record, find_file: Callable[[str], Path | None]
+) -> tuple[Outcome, str]:
+    """Make the record's run, unless another machine makes it at the same moment.
+
+    A server has no lock. Whoever comes second sees the other's run either at once or, when both began
+    before either could see the other, when all is logged: the looks enclose everything that takes time.
+    """
+    tags = {"restored_from": record.run_id, "mlflow.user": "earthsignals"}
+    run_id = client.create_run(experiment, record.start_ms, tags, record.name).info.run_id
+    shared = not uses_sqlite(tracking_uri(root))  # one machine's imports wait for each other
+    if shared and (other := _give_way(client, experiment, record, run_id)):
+        return "present", other
+    tags = _tags(client, root, experiment, record)
+    _log(client, run_id, record.renamed_metrics(), record.params, tags)
+    _fill(client, run_id, record, find_file, have=set())
+    if shared and (other := _give_way(client, experiment, record, run_id)):
+        return "present", other
+    _close(client, run_id, record)
+    return "added", run_id
+
+
+def _give_way(client: Any, experiment: str, record: Record, run_id: str) -> str | None:
+    """Delete our run where another of the same record stands instead, and return that one's id."""
+    alike = _search(client, experiment, f"tags.restored_from = '{record.run_id}'")
+    standing = _standing(alike).info.run_id if alike else run_id
+    if standing == run_id:
+        return None
+    client.delete_tag(run_id, "restored_from")  # nobody has thrown the record's run away
+    client.delete_run(run_id)
+    return standing
+
+
+def _standing(runs: Sequence[Any]) -> Any:
+    """Of runs made of one record the one that everybody keeps: not deleted, complete, of the smallest id.
+
+    Ids, and not times: they are the same whichever machine looks, and clocks differ.
+    """
+
+    def order(run: Any) -> tuple[bool, bool, str]:
+        return run.info.lifecycle_stage == "deleted", RECORD_TAG not in run.data.tags, run.info.run_id
+
+    return min(runs, key=order)
+
+
+def _search(client: Any, experiment: str, query: str) -> list[Any]:
+    """All runs of the experiment that the query names, deleted ones too."""
+    from mlflow.entities import ViewType
+
+    found, token = [], None
+    while True:
+        page = client.search_runs([experiment], query, ViewType.ALL, max_results=_PAGE, page_token=token)
+        found += page
+        token = page.token
+        if not token:
+            return found
 
 
 def log_datasets(client: Any, run_id: str, datasets: Sequence[tuple[str, str, str]]) -> None:
@@ -138,10 +190,10 @@ def _log(
         client.log_batch(run_id, metrics=some_points, params=some_params, tags=some_tags)
 
 
-def _finish(
+def _fill(
     client: Any, run_id: str, record: Record, find_file: Callable[[str], Path | None], have: set[str]
 ) -> None:
-    """Datasets, artifacts and status; the record's md5 comes last: it says that all went well."""
+    """Log the datasets, and the artifacts that are not there yet."""
     log_datasets(client, run_id, record.datasets)
     for name, document in record.documents.items():
         if name not in have:
@@ -149,6 +201,10 @@ def _finish(
     for name, md5 in record.artifacts.items():
         if name not in have and name not in record.documents and (file := find_file(md5)):
             _log_file(client, run_id, file, PurePosixPath(name))
+
+
+def _close(client: Any, run_id: str, record: Record) -> None:
+    """Status, then the record's md5, which comes last: it says that all went well."""
     client.set_terminated(run_id, record.status, end_time=record.end_ms)
     client.set_tag(run_id, RECORD_TAG, record.md5)
 

@@ -8,20 +8,81 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import posixpath
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from earthsignals.storage import EarthSignalsError, write_json
+from earthsignals.tracking.plain import one_line
 
 if TYPE_CHECKING:
     from earthsignals.tracking.run import Run
 
 FORMAT_VERSION = 2
 
-Point = tuple[int, int, float]
+# What a store takes is checked when a record is read: refused half-way, it would leave half a run.
+_KEY = re.compile(r"[\w\-. :/]{1,250}")
+_YEAR_9999_MS = 253_370_764_800_000
+_DOCUMENT_DEPTH = 50
+
+
+def _inside(name: str) -> str:
+    """A pulled record must not lead out of the folder of artifacts."""
+    if not name.isprintable() or "\\" in name or not _is_path(name):
+        raise ValueError("names of artifacts are relative paths without `..`")
+    return name
+
+
+def _key(name: str) -> str:
+    if not _KEY.fullmatch(name) or not _is_path(name):
+        raise ValueError(
+            "keys are at most 250 letters, digits and `_-. :/`, and like paths without `..` and `//`"
+        )
+    return name
+
+
+def _is_path(name: str) -> bool:
+    """MLflow's rule for all names: relative, and written in the shortest way."""
+    return name != "." and not name.startswith(("/", "..")) and posixpath.normpath(name) == name
+
+
+def _storable(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("text holds a zero byte, which PostgreSQL refuses")
+    return text
+
+
+def _shallow(document: Any) -> Any:
+    level = [document]
+    for _ in range(_DOCUMENT_DEPTH):
+        level = [
+            child
+            for each in level
+            if isinstance(each, (dict, list))
+            for child in (each.values() if isinstance(each, dict) else each)
+        ]
+        if not level:
+            return document
+    raise ValueError(f"documents are nested at most {_DOCUMENT_DEPTH} deep")
+
+
+Key = Annotated[str, AfterValidator(_key)]
+"""Name of a metric, param or tag."""
+
+Text = Annotated[str, AfterValidator(_storable)]
+"""Value of a param or tag, or a name for people."""
+
+Milliseconds = Annotated[int, Field(ge=0, le=_YEAR_9999_MS)]
+"""Time since 1970."""
+
+Point = tuple[Annotated[int, Field(ge=-(2**63), lt=2**63)], Milliseconds, float]
 """One value of a metric: step, time (ms since 1970), value."""
+
+ArtifactName = Annotated[str, AfterValidator(_inside)]
+"""Path of a file among a run's artifacts."""
 
 
 class Record(BaseModel):
@@ -33,19 +94,19 @@ class Record(BaseModel):
     # The id becomes part of a query to the store, the experiment's name part of a path: a pulled
     # record must not smuggle anything else into them.
     run_id: str = Field(pattern=r"^[0-9a-f]{32}$")
-    experiment: str = Field(pattern=r"^[A-Za-z0-9][\w-]*$")
-    name: str
+    experiment: str = Field(pattern=r"^[A-Za-z0-9][\w-]*$", max_length=250)
+    name: Text = Field(max_length=250)
     status: Literal["FINISHED", "FAILED", "KILLED"]
-    start_ms: int
-    end_ms: int
-    params: dict[str, str]
-    tags: dict[str, str]
-    metrics: dict[str, list[Point]]
-    artifacts: dict[str, str] = {}
+    start_ms: Milliseconds
+    end_ms: Milliseconds
+    params: dict[Key, Text]
+    tags: dict[Key, Text]
+    metrics: dict[Key, list[Point]]
+    artifacts: dict[ArtifactName, str] = {}
     """MD5 of each figure and small file that the run stored, by its path among the artifacts."""
-    datasets: list[tuple[str, str, str]] = []
+    datasets: list[tuple[Annotated[Text, Field(max_length=500)], Text, Text]] = []
     """Path, md5 and context (``training``, ``evaluation``) of each dataset that the run used."""
-    documents: dict[str, Any] = {}
+    documents: dict[ArtifactName, Annotated[Any, AfterValidator(_shallow)]] = {}
     """Content of small JSON artifacts, which lie in no other file."""
     md5: str = ""
     """MD5 of the record's own bytes, as dvc.lock has it; not in the file."""
@@ -117,7 +178,7 @@ def read_record(path: Path, md5: str | None = None) -> Record:
         )
     try:
         plain = json.loads(content)
-    except ValueError as error:  # not JSON, or not UTF-8
+    except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, or nested without end
         raise EarthSignalsError(
             f"{path} is damaged ({error}): `dvc checkout {path}` or `dvc pull` brings it back"
         ) from None
@@ -133,7 +194,7 @@ def read_record(path: Path, md5: str | None = None) -> Record:
         return Record.model_validate(plain | {"md5": found})
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = one_line(".".join(str(part)[:60] for part in first["loc"] if part != "[key]"))
         raise EarthSignalsError(
             f"{path} is damaged: `{where}` is not what a run record holds ({first['msg']}); "
             f"`dvc checkout {path}` or `dvc pull` brings it back"

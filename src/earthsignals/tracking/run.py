@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from earthsignals.settings import Settings
-from earthsignals.storage import EarthSignalsError, md5_file, md5_path
+from earthsignals.storage import EarthSignalsError, Stopped, md5_file, md5_path
 from earthsignals.tracking import lineage
 from earthsignals.tracking.plain import batches, flat, key, now_ms, portable, text
 from earthsignals.tracking.rebuild import RECORD_TAG, log_datasets
@@ -68,6 +68,7 @@ class Run:
         self.datasets: list[tuple[str, str, str]] = []
         self.start_ms = now_ms()
         self.device_seconds = 0.0
+        self.earlier_seconds = 0.0
         self._client = client
         self._online = True
         self._lock = threading.Lock()
@@ -176,6 +177,14 @@ class Run:
         """Count seconds during which devices worked (wall time × devices)."""
         self.device_seconds += seconds
 
+    def add_earlier(self, wall: float, device: float) -> None:
+        """Count the seconds of earlier starts of the same work, which this run goes on from.
+
+        They are paid for like this run's own, and only the last start leaves a record.
+        """
+        self.earlier_seconds += wall
+        self.device_seconds += device
+
     def _send(self, request: Callable[[], Any]) -> None:
         """Send to the store; after a failure stay offline, so that no epoch waits for a server."""
         if not self._online:
@@ -206,9 +215,11 @@ def run(
     """Track the work inside the block as one MLflow run of experiment ``pipeline``.
 
     At the end it gets its lineage (``dep.<path>``, ``out.<path>``: DVC's md5s; git commit and
-    dirty flag; machine; wall and device seconds; ``cost_usd`` = wall hours × price) and writes
+    dirty flag; machine; wall and device seconds, with those of earlier starts that it went on from;
+    ``cost_usd`` = wall hours × price) and writes
     ``reports/<pipeline>/runs/<verb>.json``. The block must have written all other outs by then. A
-    block left by an exception gives a run marked FAILED and no record.
+    block left by an exception gives a run marked FAILED and no record; left by ``Stopped`` (the work
+    was asked to, and goes on in a later run) or by Ctrl-C it is KILLED.
 
     Args:
         pipeline: experiment name, e.g. ``"tdlas"``.
@@ -240,9 +251,10 @@ def run(
         if sampler:
             sampler.stop()
         # Only the kind of error: its text may name files of this machine.
-        tracked.set_tags({"error": type(error).__name__})
+        told = "interrupted" if isinstance(error, Stopped) else "error"
+        tracked.set_tags({told: type(error).__name__})
         _log_times(tracked, time.monotonic() - clock, settings.price_per_hour_usd)
-        killed = isinstance(error, (KeyboardInterrupt, SystemExit))
+        killed = isinstance(error, (Stopped, KeyboardInterrupt, SystemExit))
         _terminate(tracked, "KILLED" if killed else "FAILED", now_ms())
         raise
 
@@ -290,14 +302,16 @@ def _end(tracked: Run) -> None:
 
 
 def _log_times(tracked: Run, wall: float, price_per_hour: float) -> None:
-    cost = wall / 3600 * price_per_hour
-    tracked.set_tags(
-        {
-            "wall_seconds": f"{wall:.3f}",
-            "device_seconds": f"{tracked.device_seconds:.3f}",
-            "cost_usd": f"{cost:.6f}",
-        }
-    )
+    """`wall` seconds of this start; what the earlier ones took is added, and told besides."""
+    whole = wall + tracked.earlier_seconds
+    tags = {
+        "wall_seconds": f"{whole:.3f}",
+        "device_seconds": f"{tracked.device_seconds:.3f}",
+        "cost_usd": f"{whole / 3600 * price_per_hour:.6f}",
+    }
+    if tracked.earlier_seconds:
+        tags["earlier_seconds"] = f"{tracked.earlier_seconds:.3f}"
+    tracked.set_tags(tags)
 
 
 def _terminate(tracked: Run, status: str, end_ms: int) -> None:

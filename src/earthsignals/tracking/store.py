@@ -13,11 +13,14 @@ from typing import Any
 from earthsignals.storage import EarthSignalsError, find_project_root, main_project
 
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s'\"]*@")
+_SECRET_QUERIES = re.compile(r"([?&](?:ssl)?password=)[^&\s'\"]*", re.IGNORECASE)
+_POSTGRESQL = re.compile(r"^postgres(?:ql)?://")
 _SECRET_VARIABLES = ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 
 # A server that is down must be told within seconds; MLflow's own defaults are 7 retries of 120 s.
 _PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 _LOCK_SECONDS = 120.0
+_SQLITE_START = b"SQLite format 3\0"
 
 
 def working_root(root: Path | None = None) -> Path:
@@ -42,10 +45,12 @@ def working_root(root: Path | None = None) -> Path:
 def tracking_uri(root: Path) -> str:
     """Return the tracking store's address: ``MLFLOW_TRACKING_URI``, else the project's ``mlflow.db``.
 
-    A relative path of SQLite is taken from the project's root, whatever the working folder. The
-    answer may hold credentials; pass it through :func:`redact` before showing it.
+    A relative path of SQLite is taken from the project's root, whatever the working folder, and
+    PostgreSQL gets the driver that is installed (SQLAlchemy's own choice is another). The answer may
+    hold credentials; pass it through :func:`redact` before showing it.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+    uri = _POSTGRESQL.sub("postgresql+psycopg2://", uri)
     file = uri.removeprefix("sqlite:///")
     if file == uri or not file or file.startswith(("/", ":")):
         return uri
@@ -53,8 +58,8 @@ def tracking_uri(root: Path) -> str:
 
 
 def redact(text: str) -> str:
-    """Replace ``user:password@`` of any address, and the MLflow secrets, by ``***``."""
-    text = _CREDENTIALS.sub("***@", text)
+    """Replace ``user:password@`` and ``?password=`` of any address, and the MLflow secrets, by ``***``."""
+    text = _SECRET_QUERIES.sub(r"\1***", _CREDENTIALS.sub("***@", text))
     for name in _SECRET_VARIABLES:
         if secret := os.environ.get(name):
             text = text.replace(secret, "***")
@@ -94,6 +99,8 @@ def open_client(root: Path) -> Any:
         os.environ.setdefault(name, value)
     uri = tracking_uri(root)
     with told_in_a_sentence(uri):
+        if uses_sqlite(uri):
+            check_sqlite(sqlite_file(uri))
         from mlflow import MlflowClient
 
         with _quiet("alembic", "mlflow"), _created_once(root, uri):
@@ -130,6 +137,35 @@ def experiment_id(client: Any, root: Path, name: str) -> str:
 def uses_sqlite(uri: str) -> bool:
     """Tell whether the store is a database file on this machine."""
     return uri.startswith("sqlite:")
+
+
+def sqlite_file(uri: str) -> Path:
+    """The file of such a store's address."""
+    return Path(uri.removeprefix("sqlite:///").partition("?")[0])
+
+
+def check_sqlite(file: Path) -> None:
+    """Tell what cannot be a database, which MLflow would try to open for a minute; an absent file is fine.
+
+    Raises:
+        EarthSignalsError: a folder, a file of another kind, or one that cannot be read and written.
+    """
+    reason = None
+    try:
+        if file.is_dir():
+            reason = "it is a folder"
+        elif file.exists():
+            with file.open("r+b") as database:
+                start = database.read(len(_SQLITE_START))
+            if start and start != _SQLITE_START:
+                reason = "it is no SQLite database"
+    except OSError as error:
+        reason = error.strerror
+    if reason:
+        raise EarthSignalsError(
+            f"{file} cannot be used as MLflow's database ({reason}): move it away, and a new one is made, or "
+            "name another"
+        )
 
 
 @contextmanager

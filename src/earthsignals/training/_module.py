@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import logging
 import math
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,26 +22,14 @@ from torch import Tensor, nn
 from earthsignals.compute.device import deterministic
 from earthsignals.storage import EarthSignalsError
 from earthsignals.training.averaging import WeightAverage
-from earthsignals.training.checkpoint import write_tensors
 from earthsignals.training.data import Batches
 from earthsignals.training.interruption import StopRequest
+from earthsignals.training.optimizers import make_optimizer
 from earthsignals.training.options import TrainingOptions, learning_rate
-from earthsignals.training.resume import Progress, best_path, last_path
+from earthsignals.training.quiet import hush
+from earthsignals.training.resume import Clock, Progress, on_cpu, save
 from earthsignals.training.sharpness import RandomState, climbed, share_gradients
 from earthsignals.training.tally import Tally, shared_out
-
-# Lightning announces devices and products at every start; errors and warnings still come through.
-for _name in ("lightning.pytorch", "lightning.fabric"):
-    logging.getLogger(_name).setLevel(logging.WARNING)
-
-
-def hush() -> None:
-    """Ignore warnings that no user can act upon: Lightning's use of an old torch name, its advice to use
-    more loader workers, wrong for data that lies in memory, and to use srun, wherever that is installed."""
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*")
-    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    warnings.filterwarnings("ignore", message="The `srun` command is available.*")
-
 
 hush()  # for spawned ranks, which import this module anew
 
@@ -65,6 +51,7 @@ class TrainingModule(lightning.LightningModule):
         stop: StopRequest,
         fused: bool,
         progress: Progress,
+        clock: Clock,
         restored: dict[str, Any] | None,
     ) -> None:
         super().__init__()
@@ -74,7 +61,7 @@ class TrainingModule(lightning.LightningModule):
         self.batches = {"train": train, "validation": validation}
         self.folder, self.fingerprint = folder, fingerprint
         self.threads, self.fused = threads, fused
-        self.progress_state = progress
+        self.progress_state, self.clock = progress, clock
         self.restored = restored
         self.stop = stop
         self.interrupted = False
@@ -98,21 +85,7 @@ class TrainingModule(lightning.LightningModule):
         return self.progress_state.step == self.batches["train"].plan.whole
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam, AdamW or SGD; biases and norms (fewer than two axes) do not decay."""
-        parameters = [p for p in self.model.parameters() if p.requires_grad]
-        groups = [
-            {"params": [p for p in parameters if p.ndim >= 2]},
-            {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-        ]
-        kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
-        own = {"momentum": self.options.momentum} if self.options.optimizer == "sgd" else {}
-        self._optimizer = kinds[self.options.optimizer](
-            [group for group in groups if group["params"]],
-            lr=self.options.learning_rate,
-            weight_decay=self.options.weight_decay,
-            fused=self.fused,
-            **own,
-        )
+        self._optimizer = make_optimizer(self.model, self.options, self.fused)
         return self._optimizer
 
     def on_fit_start(self) -> None:
@@ -248,7 +221,7 @@ class TrainingModule(lightning.LightningModule):
         if row["validation_loss"] < state.best_loss:
             state.best_epoch, state.best_loss = self.epoch, row["validation_loss"]
             judged = self.model.state_dict() if self._average is None else self._average.weights
-            self._best_weights = _on_cpu(judged)
+            self._best_weights = on_cpu(judged)
         waited = self.epoch - state.best_epoch
         impatient = 0 < self.options.patience <= waited
         state.next_epoch, state.step, state.validated = self.epoch + 1, 0, 0
@@ -303,21 +276,14 @@ class TrainingModule(lightning.LightningModule):
             self.trainer.should_stop = True
 
     def _save(self, ranks: list[Any] | None = None) -> None:
-        """Write the best weights first, then the resume point that names them, then tidy up.
-
-        ranks: what each rank has drawn and tallied, in the middle of an epoch.
-        """
+        """Write a resume point; `ranks` is what each has drawn and tallied, in the middle of an epoch."""
         if self.global_rank != 0:
             return
-        state = self.progress_state
-        best = best_path(self.folder, state.best_epoch)
-        if self._best_weights is not None:
-            write_tensors(best, {"weights": self._best_weights})
-            self._best_weights = None
+        self.clock.stamp(self.progress_state)
         content = {
             "fingerprint": self.fingerprint,
-            "progress": dict(vars(state)),
-            "model": _on_cpu(self.model.state_dict()),
+            "progress": dict(vars(self.progress_state)),
+            "model": on_cpu(self.model.state_dict()),
             "optimizer": self._optimizer.state_dict(),
             "precision": self.trainer.precision_plugin.state_dict(),
         }
@@ -325,11 +291,5 @@ class TrainingModule(lightning.LightningModule):
             content["ranks"] = ranks
         if self._average is not None:
             content["average"] = self._average.state_dict()
-        write_tensors(last_path(self.folder), content)
-        for old in self.folder.glob("best-*.pt"):
-            if old != best:
-                old.unlink()
-
-
-def _on_cpu(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value.detach().cpu().clone() for name, value in state.items()}
+        save(self.folder, content, self._best_weights)
+        self._best_weights = None

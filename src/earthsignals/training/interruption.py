@@ -15,10 +15,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from earthsignals.storage import EarthSignalsError
+from earthsignals.storage import Stopped
 
 
-class Interrupted(EarthSignalsError):
+class Interrupted(Stopped):
     """The training was asked to stop, has saved itself, and goes on when called again."""
 
     def __init__(self, folder: Path, epoch: int, step: int, steps: int) -> None:

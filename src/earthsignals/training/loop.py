@@ -25,7 +25,7 @@ from earthsignals.training.reporting import (
     reporter,
     rows_of_ranks,
 )
-from earthsignals.training.resume import Progress, best_path, fingerprint, last_path, restore
+from earthsignals.training.resume import Clock, Progress, best_path, fingerprint, last_path, restore
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -94,7 +94,7 @@ def fit(
             several nodes they must all see it.
         key: what :func:`~earthsignals.training.resume_key` gives. A resume point of other weights,
             options or data size than these is not used.
-        run: gets every epoch's row as metrics, and the device.
+        run: gets every epoch's row as metrics, the device, and the seconds of all starts.
         on_epoch: called with every new row, in this process.
         loader_workers: processes for a map-style ``Dataset``.
         description: the name at the progress bar.
@@ -119,11 +119,12 @@ def fit(
         announce(run, device, precision, settings)
     state = Progress(**restored["progress"]) if restored else Progress()
     first = state.next_epoch, state.step
-    steps = batches[0].plan.whole
+    steps, clock = batches[0].plan.whole, Clock(state, ranks)
     if restored:
         model.load_state_dict(restored["model"])
         if run is not None:
             run.log_history([metrics(row) for row in state.history], range(len(state.history)))
+            run.add_earlier(state.wall_seconds, state.device_seconds)
     if not state.finished:
         from earthsignals.training._module import TrainingModule
 
@@ -134,7 +135,7 @@ def fit(
         ):
             module = TrainingModule(
                 model, loss, options, *batches, folder=folder, fingerprint=mark,
-                threads=settings.threads, stop=stop, progress=state, restored=restored,
+                threads=settings.threads, stop=stop, progress=state, clock=clock, restored=restored,
                 fused=device.type in ("cpu", "cuda") and precision != "16-mixed",
             )
             _train(module, device, precision, settings, bar, reporter(run, on_epoch))

@@ -22,6 +22,7 @@ from typing import Any
 from earthsignals.settings import Settings
 from earthsignals.storage import EarthSignalsError
 from earthsignals.training.jobfile import read_job, written_job
+from earthsignals.training.quiet import hush
 
 Row = dict[str, float]
 # Ranks print other things too: what follows this control character is for the parent.
@@ -49,8 +50,6 @@ class Placement:
         for a rank of its own, and warn on each machine that has srun.
         """
         import lightning
-
-        from earthsignals.training._module import hush
 
         accelerator = {"cuda": "gpu", "mps": "mps"}.get(self.device_type, "cpu")
         one_gpu = self.ranks == 1 and accelerator == "gpu"

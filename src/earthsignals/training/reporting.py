@@ -88,6 +88,6 @@ def announce(run: Run, device: Any, precision: str, settings: Settings) -> None:
     """Tag the run with the device that trains it."""
     described = {f"device.{name}": value for name, value in describe_device(device).items()}
     run.set_tags(
-        {"device": device.type, **described, "device.count": settings.devices,
+        {"device": device.type, **described, "device.count": settings.devices * settings.nodes,
          "device.precision": precision, "device.threads": settings.threads}
     )

@@ -11,15 +11,16 @@ import json
 import math
 import shutil
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from earthsignals.storage import EarthSignalsError
-from earthsignals.training.checkpoint import read_tensors
+from earthsignals.training.checkpoint import read_tensors, write_tensors
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from earthsignals.training.data import Batches
     from earthsignals.training.options import TrainingOptions
@@ -30,6 +31,8 @@ class Progress:
     """How far the training is; stored in every resume point.
 
     step, validated: steps of the epoch `next_epoch` and batches of its validation that are done already.
+    wall_seconds, device_seconds: what all starts took until then; device seconds are wall time × ranks.
+    Resume points of earlier versions lack them.
     """
 
     next_epoch: int = 0
@@ -39,6 +42,25 @@ class Progress:
     finished: bool = False
     step: int = 0
     validated: int = 0
+    wall_seconds: float = 0.0
+    device_seconds: float = 0.0
+
+
+class Clock:
+    """Seconds of a training over all its starts.
+
+    It goes by the time of day: ranks on other machines read it too, where monotonic clocks differ.
+    """
+
+    def __init__(self, progress: Progress, ranks: int) -> None:
+        self._began, self._ranks = time.time(), ranks
+        self._earlier = progress.wall_seconds, progress.device_seconds
+
+    def stamp(self, progress: Progress) -> None:
+        """Write into `progress` what the training has taken up to now."""
+        wall, device = self._earlier
+        own = max(0.0, time.time() - self._began)
+        progress.wall_seconds, progress.device_seconds = wall + own, device + own * self._ranks
 
 
 def resume_key(*parts: Any) -> str:
@@ -68,6 +90,22 @@ def fingerprint(model: nn.Module, options: TrainingOptions, batches: tuple[Batch
         digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
         digest.update(value.detach().cpu().double().numpy().tobytes())
     return digest.hexdigest()
+
+
+def on_cpu(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A copy of a network's state that later steps do not touch."""
+    return {name: value.detach().cpu().clone() for name, value in state.items()}
+
+
+def save(folder: Path, content: dict[str, Any], best_weights: dict[str, Tensor] | None) -> None:
+    """Write new best weights first, then the resume point that names them, then tidy up."""
+    best = best_path(folder, content["progress"]["best_epoch"])
+    if best_weights is not None:
+        write_tensors(best, {"weights": best_weights})
+    write_tensors(last_path(folder), content)
+    for old in folder.glob("best-*.pt"):
+        if old != best:
+            old.unlink()
 
 
 def restore(folder: Path, expected: str) -> dict[str, Any] | None:

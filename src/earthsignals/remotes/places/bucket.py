@@ -21,6 +21,7 @@ from earthsignals.remotes.places import Wanted
 from earthsignals.storage import EarthSignalsError
 
 _CHUNK = 1 << 20
+_FEW = 8  # so many objects are asked for one by one; a listing brings a thousand with each request
 _ETAG = re.compile(r"^[0-9a-f]{32}(-(?P<parts>\d+))?$")
 
 
@@ -82,13 +83,18 @@ class Bucket:
         self.etags: dict[str, str] = {}
 
     def sizes(self, names: Iterable[str]) -> dict[str, int]:
-        """By one listing, a thousand objects a request, not a request for each."""
+        """By a listing of all objects where many are asked for."""
         wanted = set(names)
+        if len(wanted) <= _FEW:
+            asked = ((name, self._head(name)) for name in wanted)
+            entries = ((name, entry["ContentLength"], entry["ETag"]) for name, entry in asked if entry)
+        else:
+            listed = self._listed("files/md5/")
+            entries = ((name, entry["Size"], entry["ETag"]) for name, entry in listed if name in wanted)
         found = {}
-        for name, entry in self._listed("files/md5/"):
-            if name in wanted:
-                found[name] = entry["Size"]
-                self.etags[name] = entry["ETag"].strip('"').lower()
+        for name, size, etag in entries:
+            found[name] = size
+            self.etags[name] = etag.strip('"').lower()
         return found
 
     def hashes(self, wanted: list[Wanted], download: bool) -> Iterator[tuple[str, str]]:
@@ -101,7 +107,9 @@ class Bucket:
         return self.client.get_object(Bucket=self.bucket, Key=self._key(name))["Body"].read()
 
     def runs(self) -> dict[str, bytes]:
-        return {name: self.read(name) for name, _ in self._listed("runs/")}
+        names = [name for name, _ in self._listed("runs/")]
+        with ThreadPoolExecutor(self.jobs) as pool:
+            return dict(zip(names, pool.map(self.read, names), strict=True))
 
     def put(self, name: str, source: Path) -> None:
         self.client.upload_file(str(source), self.bucket, self._key(name))
@@ -109,6 +117,16 @@ class Bucket:
 
     def _key(self, name: str) -> str:
         return f"{self.prefix}/{name}" if self.prefix else name
+
+    def _head(self, name: str) -> dict[str, Any] | None:
+        from botocore.exceptions import ClientError
+
+        try:
+            return self.client.head_object(Bucket=self.bucket, Key=self._key(name))
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") in ("404", "NoSuchKey"):
+                return None
+            raise
 
     def _listed(self, below: str) -> Iterator[tuple[str, dict[str, Any]]]:
         start = len(self._key(""))

@@ -47,12 +47,12 @@ class Folder:
                 yield waiting[future], future.result()
 
     def read(self, name: str) -> bytes:
-        return (self.folder / name).read_bytes()
+        return _read(self.folder / name)
 
     def runs(self) -> dict[str, bytes]:
         files = (file for file in (self.folder / "runs").rglob("*") if file.is_file())
         return {
-            file.relative_to(self.folder).as_posix(): file.read_bytes()
+            file.relative_to(self.folder).as_posix(): _read(file)
             for file in sorted(files)
             if not is_partial(file.name)
         }
@@ -66,6 +66,13 @@ class Folder:
             raise EarthSignalsError(
                 f"{target} cannot be replaced: {error.strerror}; check its rights"
             ) from None
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise EarthSignalsError(f"{path} cannot be read: {error.strerror}; check its rights") from None
 
 
 def _md5(path: Path) -> str:

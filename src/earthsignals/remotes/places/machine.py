@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import secrets
 import shlex
 import subprocess
 import tarfile
@@ -25,6 +26,7 @@ from earthsignals.remotes.tunnel import behind
 from earthsignals.storage import EarthSignalsError
 
 _SSH_FAILED = 255
+_LOGIN_SECONDS = 120
 _ASKPASS = "#!/bin/sh\nprintf '%s\\n' \"$EARTHSIGNALS_REMOTE_SECRET\"\n"
 
 
@@ -38,7 +40,7 @@ def open_machine(root: Path, remote: Remote, jobs: int, ssh_config: Path | None)
         parts.hostname or "", parts.username or options.get("user"), int(port) if port else None,
         options.get("keyfile"), ssh_config and ssh_config.resolve(),
         # At the other end of our tunnel is a machine whose key is known under its own name.
-        () if ssh_config else behind(root, parts.hostname or "", int(port or 22)),
+        behind(root, parts.hostname or "", int(port or 22)),
     )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="earthsignals-") as folder:  # 0700; a socket's path is short
         machine = Machine(host, unquote(parts.path), jobs, Path(folder), _environment(options, Path(folder)))
@@ -76,10 +78,16 @@ class Machine:
             words = [word.replace("BatchMode=yes", "NumberOfPasswordPrompts=1") for word in words]
         log = self.scratch / "log"
         with log.open("wb") as file:  # the connection stays in the background: it must hold none of our pipes
-            done = subprocess.run(
-                words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=file,
-                env=self.environment, timeout=120,
-            )  # fmt: skip
+            try:
+                done = subprocess.run(
+                    words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=file,
+                    env=self.environment, timeout=_LOGIN_SECONDS,
+                )  # fmt: skip
+            except subprocess.TimeoutExpired:
+                raise EarthSignalsError(
+                    f"{self.host.shown} took the connection but did not finish the login in "
+                    f"{_LOGIN_SECONDS} s: try `ssh {self.host.shown}` by hand"
+                ) from None
         if done.returncode:
             raise openssh.failure(self.host, log.read_text(errors="replace"))
         probe = self._run("command -v md5sum && command -v xargs", check=False)
@@ -139,7 +147,7 @@ class Machine:
 
     def put(self, name: str, source: Path) -> None:
         target = f"{self.folder}/{name}"
-        temporary = f"{target}.{os.getpid()}.partial"
+        temporary = f"{target}.{secrets.token_hex(6)}.partial"
         parent = target.rpartition("/")[0]
         if not self.shell:
             self._sftp(
@@ -148,9 +156,12 @@ class Machine:
                 f"rename {_sftp_quoted(temporary)} {_sftp_quoted(target)}",
             )  # fmt: skip
             return
+        there, here = shlex.quote(temporary), source.stat().st_size
+        # Where the connection breaks off, `cat` sees its input's end and is content: the size tells.
         steps = (
-            f"mkdir -p {shlex.quote(parent)} && cat > {shlex.quote(temporary)} && "
-            f"mv -f {shlex.quote(temporary)} {shlex.quote(target)}"
+            f"mkdir -p {shlex.quote(parent)} && cat > {there} && test $(wc -c < {there}) -eq {here} && "
+            f"mv -f {there} {shlex.quote(target)} || "
+            f"{{ rm -f {there}; echo 'the object did not arrive whole' >&2; exit 1; }}"
         )
         with source.open("rb") as file:
             self._run(steps, stdin=file)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from earthsignals.storage import EarthSignalsError
+from earthsignals.tracking.history import read_records
 from earthsignals.tracking.record import Record, read_record
 from earthsignals.tracking.store import open_client, told_in_a_sentence, tracking_uri, uses_sqlite
 
@@ -21,7 +22,8 @@ class KnownRun:
     """One run: `id` where it was made, `id_here` in this machine's MLflow (None: not there, or not asked).
 
     `deps` and `outs` map path to the md5 that the run saw at its end; `outs` lacks the record itself.
-    `artifacts` are the small files that it logged. `source` is the record's path, or `MLflow`.
+    `artifacts` are the small files that it logged. `source` is the record's path, `DVC's
+    run-cache` or `MLflow`.
     """
 
     id: str
@@ -60,8 +62,19 @@ def from_record(record: Record, source: str) -> KnownRun:
     )  # fmt: skip
 
 
-def read_records(root: Path) -> tuple[list[KnownRun], list[str]]:
-    """Every run record in `reports/*/runs`, and one sentence for each that cannot be read."""
+def known_runs(root: Path) -> list[KnownRun]:
+    """Every run with a record here: the workspace's, and those that came by DVC's run-cache.
+
+    The latter are runs of earlier versions and of other machines (`make pull`).
+    """
+    runs = {run.id: run for run in workspace_runs(root)[0]}
+    for run_id, record in read_records(root).good.items():
+        runs.setdefault(run_id, from_record(record, "DVC's run-cache"))
+    return list(runs.values())
+
+
+def workspace_runs(root: Path) -> tuple[list[KnownRun], list[str]]:
+    """The newest run of each stage, by `reports/*/runs`; and a sentence for each unreadable record."""
     runs, faults = [], []
     for path in sorted(root.glob("reports/*/runs/*.json")):
         source = path.relative_to(root).as_posix()
@@ -138,7 +151,7 @@ def find_run(text: str, root: Path, store: Store) -> KnownRun | None:
     """
     if not _RUN_ID.fullmatch(text):
         return None
-    found = {run.id: run for run in read_records(root)[0] if run.id.startswith(text)}
+    found = {run.id: run for run in known_runs(root) if run.id.startswith(text)}
     for run in store.by_prefix(text):
         found.setdefault(run.id, run)
     if len(found) > 1:

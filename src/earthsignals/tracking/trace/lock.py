@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from earthsignals.params import read_yaml
+from earthsignals.dvcfiles import (
+    LOCK,
+    cache_folder,
+    dvc_files,
+    object_name,
+    parse_stages,
+    read_dvc_file,
+    read_text,
+)
 from earthsignals.storage import EarthSignalsError, read_json
-from earthsignals.tracking.lineage import _git
 
 
 @dataclass(frozen=True)
@@ -88,7 +94,7 @@ def read_lock(root: Path) -> Lock:
     Raises:
         EarthSignalsError: there is no `dvc.lock`, or it is not one.
     """
-    path, added = root / "dvc.lock", _added(root)
+    path, added = root / LOCK, _added(root)
     if not path.is_file() and added:
         return Lock(added)
     if not path.is_file():
@@ -96,23 +102,13 @@ def read_lock(root: Path) -> Lock:
             f"{path} does not exist, so nothing says what made what; run `dvc repro`, or `git pull` what "
             "another machine committed"
         )
-    lock = _lock(read_yaml(path), str(path))
+    lock = _lock(read_text(path), str(path))
     return Lock(added | lock.stages)
 
 
 def parse_lock(text: str, commit: str) -> Lock:
     """A `dvc.lock` out of git; raises EarthSignalsError when it is not one."""
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        values = YAML(typ="safe", pure=True).load(io.StringIO(text))
-    except YAMLError as error:
-        raise EarthSignalsError(
-            f"dvc.lock of commit {commit[:12]} is not valid YAML ({str(error).splitlines()[0]}); look at an "
-            "earlier commit"
-        ) from None
-    return _lock(values, f"dvc.lock of commit {commit[:12]}", commit)
+    return _lock(text, f"dvc.lock of commit {commit[:12]}", commit)
 
 
 def folder_listing(root: Path, md5: str) -> dict[str, str] | None:
@@ -125,15 +121,8 @@ def folder_listing(root: Path, md5: str) -> dict[str, str] | None:
 
 def cached_path(root: Path, md5: str) -> Path | None:
     """The object of this md5 in DVC's cache, None where it is not there."""
-    path = cache_folder(root) / "files" / "md5" / md5[:2] / md5[2:]
+    path = cache_folder(root) / object_name(md5)
     return path if path.is_file() else None
-
-
-def cache_folder(root: Path) -> Path:
-    """DVC's cache of this project, wherever its configuration puts it."""
-    from dvc.config import Config
-
-    return Path(Config(str(root / ".dvc"))["cache"].get("dir") or root / ".dvc" / "cache")
 
 
 def inside(path: str, folder: str) -> bool:
@@ -145,9 +134,9 @@ def _overlap(one: str, other: str) -> bool:
     return inside(one, other) or inside(other, one)
 
 
-def _lock(values: Any, source: str, commit: str | None = None) -> Lock:
-    stages = values.get("stages") if isinstance(values, Mapping) else None
-    if not isinstance(stages, Mapping):
+def _lock(text: str, source: str, commit: str | None = None) -> Lock:
+    stages = parse_stages(text, source)
+    if stages is None:
         raise EarthSignalsError(
             f"{source} has no `stages`: expected what `dvc repro` writes; restore it with "
             "`git checkout -- dvc.lock`"
@@ -173,11 +162,9 @@ def _stage(name: str, body: Mapping[str, Any]) -> LockedStage:
 
 def _added(root: Path) -> dict[str, LockedStage]:
     """Data tracked by `dvc add` or fetched by `dvc import`: each `.dvc` file as a stage without deps."""
-    listed = _git(root, "ls-files", "--cached", "--others", "--exclude-standard", "--", "*.dvc") or ""
     stages = {}
-    for name in filter(None, listed.splitlines()):
-        file = root / name
-        outs = read_yaml(file).get("outs") or () if file.is_file() else ()
+    for name in dvc_files(root):
+        outs = read_dvc_file(root / name).get("outs") or ()
         paths = {(PurePosixPath(name).parent / out["path"]).as_posix(): out for out in outs}
         stages[name] = LockedStage(
             name=name, command="dvc add",

@@ -7,8 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from earthsignals.dvcfiles import declared, declared_outs, read_stages
 from earthsignals.params import read_yaml
-from earthsignals.tracking.lineage import _paths, _stages
 from earthsignals.tracking.trace.disk import Disk
 from earthsignals.tracking.trace.lock import Lock, LockedStage, inside
 
@@ -25,12 +25,11 @@ class Asked:
     @cached_property
     def stages(self) -> dict[str, Any]:
         """The bodies of dvc.yaml's stages by name."""
-        return _stages(self.root)
+        return read_stages(self.root)
 
     def outs(self, stage: str) -> list[str]:
         """Declared outs of a stage, metrics and plots included."""
-        body = self.stages[stage] if isinstance(self.stages[stage], Mapping) else {}
-        return [path for kind in ("outs", "metrics", "plots") for path in _paths(body.get(kind))]
+        return list(declared_outs(self.stages[stage]))
 
     def parameter(self, key: str) -> Any:
         """The value of a dotted key (`<file>:<key>` in another file than params.yaml), or `_ABSENT`."""
@@ -77,7 +76,7 @@ def _declaration(stage: LockedStage, body: Mapping[str, Any], asked: Asked) -> l
     found = []
     if str(body.get("cmd")) != stage.command:
         found.append(f"dvc.yaml now runs `{body.get('cmd')}`")
-    deps, outs = _paths(body.get("deps")), asked.outs(stage.name)
+    deps, outs = list(declared(body.get("deps"))), asked.outs(stage.name)
     for what, then, now in (("dep", stage.deps, deps), ("out", stage.outs, outs)):
         for path in sorted(set(now) - set(then)):
             found.append(f"dvc.yaml now names the {what} {path}")

@@ -11,7 +11,7 @@ from earthsignals.tracking.record import read_record
 from earthsignals.tracking.trace.answer import Trace
 from earthsignals.tracking.trace.chain import Project, nearest_runs
 from earthsignals.tracking.trace.disk import State
-from earthsignals.tracking.trace.known_runs import KnownRun, find_run, from_record, read_records
+from earthsignals.tracking.trace.known_runs import KnownRun, find_run, from_record, known_runs
 from earthsignals.tracking.trace.lock import Lock, LockedStage, folder_listing, inside, parse_lock
 
 
@@ -116,7 +116,7 @@ def _trace_bytes(subject: str, file: Path, project: Project) -> Trace:
             project.notes.append(f"these bytes are {path} as committed in {lock.commit[:12]}")
             traced = _assemble(path, made[1], "other", made[0], lock, project)
             return replace(traced, subject=subject, md5=md5)
-    for run in read_records(project.root)[0]:
+    for run in known_runs(project.root):
         if md5 in {*run.artifacts.values(), *run.outs.values()}:
             project.notes.append(f"run {run.id[:8]} ({run.stage}) knows these bytes")
             return replace(_trace_run(run, project), subject=subject, md5=md5)

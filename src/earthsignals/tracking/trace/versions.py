@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from earthsignals.tracking.lineage import _git
+from earthsignals.tracking.lineage import ask_git
 
 _ENTRY = re.compile(r"^  (?P<name>[^\s:#][^:]*):\s*$", re.MULTILINE)
 _MOST = 2000  # commits of dvc.lock looked at, the newest first
@@ -49,7 +49,7 @@ class Versions:
 
     def file_commit(self, path: str) -> tuple[str, str] | None:
         """(commit, date) of the last change of a file tracked by git, None for other files."""
-        line = _git(self.root, "log", "-1", "--format=%H %cs", "--", path)
+        line = ask_git(self.root, "log", "-1", "--format=%H %cs", "--", path)
         return None if not line else tuple(line.split(" ", 1))
 
     def blob(self, file: Path) -> tuple[str, str] | None:
@@ -57,12 +57,12 @@ class Versions:
 
         For outs that git keeps instead of DVC (`cache: false`): figures, tables, metrics.
         """
-        sha = _git(self.root, "hash-object", "--no-filters", "--", str(file.resolve()))
+        sha = ask_git(self.root, "hash-object", "--no-filters", "--", str(file.resolve()))
         if not sha:
             return None
         words = ("log", "--all", f"--find-object={sha}", "--raw", "--no-abbrev", "--relative", "--format=%H")
         commit = ""
-        for line in (_git(self.root, *words) or "").splitlines():
+        for line in (ask_git(self.root, *words) or "").splitlines():
             if not line.startswith(":"):
                 commit = line or commit
             elif line.split()[3] == sha:  # the new side of the change: here they came, not went
@@ -83,7 +83,8 @@ class Versions:
 
     def _read(self, revisions: str) -> list[Version]:
         """Every version of dvc.lock by one `git log` and one `git cat-file`."""
-        lines = _git(self.root, "log", revisions, "--format=%H %cs", f"--max-count={_MOST}", "--", "dvc.lock")
+        words = ("log", revisions, "--format=%H %cs", f"--max-count={_MOST}", "--", "dvc.lock")
+        lines = ask_git(self.root, *words)
         commits = [line.split(" ", 1) for line in (lines or "").splitlines()]
         texts = _contents(self.root, [f"{commit}:./dvc.lock" for commit, _ in commits])
         return [

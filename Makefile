@@ -94,6 +94,8 @@ remote: setup ## say where artifacts are kept (URL=folder, ssh://…, s3://…)
 push: setup ## send artifacts and run records to the remote
 	@earthsignals remote check
 	dvc push --run-cache $(STAGES)
+	@# What is in no local cache cannot be pushed, and dvc calls that success.
+	@earthsignals remote verify --sizes $(if $(PIPELINE),--pipeline $(PIPELINE))
 
 pull: setup ## fetch artifacts and run records, show pulled runs in MLflow
 	@earthsignals remote check

@@ -113,16 +113,16 @@ def _root(
     ),
     cluster: str | None = typer.Option(
         None, "--cluster", metavar="ADDRESS",
-        help="Do work over many items, where a command has such, on a Dask cluster: tcp://HOST:PORT, or slurm, "
-        "sge, pbs, …",
+        help="Do work over many items, where a command has such, on a Dask cluster: tcp://HOST:PORT, or "
+        "slurm, sge, pbs, …",
     ),
 ) -> None:
     """Options of the command itself; its help is the application's."""
     if cluster is not None:
         if not cluster.strip():
             raise EarthSignalsError(
-                "--cluster is empty; give a Dask scheduler's address (tcp://HOST:PORT), a batch system (slurm, "
-                "sge, pbs, …), or leave it out to work on this machine"
+                "--cluster is empty; give a Dask scheduler's address (tcp://HOST:PORT) or a batch system "
+                "(slurm, sge, pbs, …), or leave it out"
             )
         # The environment is how settings reach commands, stages and their workers alike.
         os.environ["EARTHSIGNALS_CLUSTER"] = cluster

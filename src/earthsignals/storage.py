@@ -176,11 +176,16 @@ def md5_path(path: str | Path) -> str:
     A folder's hash is the md5 of the JSON list of its files' md5s and relative paths, sorted by
     path; empty folders do not count, nor do partial files and Python's byte code (`.dvcignore` names
     them too).
-    Raises EarthSignalsError when there is nothing at `path`.
+    Raises EarthSignalsError when there is nothing at `path`, or a device, a pipe or a socket.
     """
     path = Path(path)
     if path.is_file():
         return md5_file(path)
+    if path.exists() and not path.is_dir():
+        raise EarthSignalsError(
+            f"{path} is no regular file, nor a folder, so it has no hash; name a file that a stage reads or "
+            "makes"
+        )
     if not path.is_dir():
         raise EarthSignalsError(f"{path} does not exist, so it has no hash; run `dvc repro` first")
     files = (

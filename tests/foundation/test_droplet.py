@@ -243,6 +243,15 @@ def test_the_build_of_torch_is_exchanged_for_the_gpus(tmp_path):
     assert len((environment / "pip").read_text().splitlines()) == 2
 
 
+def test_a_clone_without_commits_has_nothing_to_send(tmp_path, monkeypatch):
+    git(tmp_path, "init", "-q")
+    with pytest.raises(EarthSignalsError, match="no branch with a commit"):
+        read_sources(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(EarthSignalsError, match="git is not installed"):
+        read_sources(tmp_path)
+
+
 def test_what_is_sent_is_the_commit_and_no_secret(laptop):
     folder, first = laptop
     git(folder, "remote", "add", "origin", "https://someone:token123@example.org/x.git")
@@ -297,7 +306,14 @@ def test_every_step_checks_the_hosts_key_and_quotes_its_words():
     [
         ({"torch_index": "https://user:secret@example.org"}, "without user or password"),
         ({"torch_index": "--find-links=/x"}, "must be an https:// address"),
+        ({"torch_index": "https://example.org/a b"}, "must be an https:// address"),
+        ({"torch_index": "https://[x"}, "must be an https:// address"),
+        ({"torch_index": ""}, "must be an https:// address"),
         ({"folder": "a; rm -rf b"}, "cannot be the folder"),
+        *(({"folder": each}, "cannot be the folder") for each in
+          ("", "/", ".", "..", "~", "~/", "~/.", "a/../b", "-x", "a\n", "~root/x")),
+        *(({"environment": each}, "cannot be the environment") for each in ("", "-x", "a\nb", "/", "a b")),
+        *(({"price": each}, "--price is a number") for each in (float("inf"), float("nan"), -1.0)),
     ],
 )
 def test_unfit_options_are_refused_before_any_connection(laptop, wrong, words):

@@ -315,6 +315,48 @@ def test_bad_records_are_named_and_do_not_stop_the_others(laptop):
     assert all("is damaged" in told[name] for name in ("truncated", "binary", "wrong"))
 
 
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"metrics": {"bad!": [[0, 1, 1.0]]}}, "metrics.bad!"),
+        ({"metrics": {"loss": [[0, -5, 1.0]]}}, "metrics.loss"),
+        ({"artifacts": {"../../x": "0" * 32}}, "artifacts"),
+        ({"artifacts": {"a//b": "0" * 32}}, "artifacts"),
+        ({"tags": {"k" * 300: "v"}}, "tags.k"),
+        ({"params": {"a": "\0"}}, "params.a"),
+        ({"start_ms": 10**18}, "start_ms"),
+        ({"name": "n" * 251}, "name"),
+    ],
+)
+def test_what_a_store_would_refuse_is_refused_before(laptop, changed, told):
+    """The record is to blame, not the store; and no half a run is left."""
+    path = laptop / "reports/tdlas/runs/train.json"
+    write_json(path, read_json(path) | changed)
+    with pytest.raises(EarthSignalsError, match=f"train.json is damaged: `{told}"):
+        tracking.restore_run(path, root=laptop)
+    assert tracking.runs_in_store(laptop, {"tdlas"}) == {}
+
+
+def test_deep_nesting_is_damage(tmp_path):
+    path = tmp_path / "train.json"
+    write_text(path, "[" * 100_000)
+    with pytest.raises(EarthSignalsError, match="is damaged"):
+        read_record(path)
+
+
+def test_a_record_cannot_speak_to_the_terminal(laptop, monkeypatch):
+    """Markup is text, control characters are blanks, durations that are none are unknown."""
+    path = laptop / "reports/tdlas/runs/train.json"
+    record = read_json(path)
+    for written in ("abc", "nan", "-1e400"):
+        tags = record["tags"] | {"wall_seconds": written, "machine.cpu": "[/x]"}
+        write_json(path, record | {"name": "[red]x[/nope]\x1b[31m\nboo", "tags": tags})
+        status, shown, _ = command(laptop, monkeypatch, "list")
+        assert status == 0 and "[red]x[/nope] [31m boo" in shown and "\x1b" not in shown
+        listed = json.loads(command(laptop, monkeypatch, "list", "--json")[1])
+        assert [row["seconds"] for row in listed if "boo" in row["stage"]] == [None]
+
+
 def test_a_conflict_is_told_and_the_store_left_as_it_is(laptop, droplet):
     tracking.import_runs(laptop)
     changed = read_json(record_of(laptop))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import shutil
+import signal
 import socket
 import stat
 import subprocess
@@ -23,7 +25,7 @@ from earthsignals.cli.main import app
 from earthsignals.dvcfiles import cache_folder, object_name
 from earthsignals.remotes import lock, openssh, tunnel
 from earthsignals.remotes.adding import Wish, add
-from earthsignals.remotes.config import Remote, check_remote, find_remote
+from earthsignals.remotes.config import Remote, check_remote, find_remote, without_user
 from earthsignals.remotes.places import open_place
 from earthsignals.remotes.places.bucket import Bucket, multipart_etag
 from earthsignals.remotes.ports import free_port, is_loopback, listens
@@ -231,6 +233,27 @@ def test_a_local_config_that_git_would_track_gets_no_secret(
         (Wish("s3://b/x", access_key_id="ID"), "AWS_SECRET_ACCESS_KEY"),
         (Wish("ssh://h/x", key_file=Path("/nowhere/key")), "does not exist"),
         (Wish(name="A B"), "no name for a remote"),
+        (Wish(""), "the address is empty"),
+        (Wish(" "), "the address is empty"),
+        (Wish("~no-such-user/x"), "is no path on this machine"),
+        (Wish("a\nb"), "line ends"),
+        (Wish("ssh://h/x", key_file=Path("~no-such-user/key")), "is no path on this machine"),
+        (Wish("ssh://h/x", user="a b"), "--user has characters"),
+        (Wish("ssh://h/x", user="a:b"), "is no user name"),
+        (Wish("ssh://h:0/x"), "the address is none"),
+        (Wish("ssh://[h/x"), "the address is none"),
+        (Wish("ssh://h:p/x"), "the address is none"),
+        (Wish("ssh://-oProxyCommand=x/x"), "no machine for ssh"),
+        (Wish("ssh://a..b/x"), "no machine for ssh"),
+        (Wish("ssh://h/x?y"), "has a `\\?` or `#`"),
+        (Wish("s3://b/x#y"), "has a `\\?` or `#`"),
+        (Wish("s3://a b/x"), "names no bucket"),
+        (Wish("s3://b/%(x)s"), "cannot hold"),
+        (Wish("s3://b/x", endpoint_url="http://[h"), "--endpoint-url is none"),
+        (Wish("s3://b/x", endpoint_url="http://h:99999999/"), "--endpoint-url is none"),
+        (Wish("s3://b/x", endpoint_url="http://h/?a"), "without `\\?` and `#`"),
+        (Wish("s3://b/x", endpoint_url=""), "--endpoint-url is empty"),
+        (Wish("s3://b/x", region="a\nb"), "--region has characters"),
     ],
 )
 def test_what_cannot_be_a_remote_is_a_sentence(
@@ -241,6 +264,165 @@ def test_what_cannot_be_a_remote_is_a_sentence(
     with pytest.raises(EarthSignalsError, match=words):
         add(project, wish)
     assert (project / ".dvc" / "config").read_text() == before
+
+
+@pytest.mark.parametrize("secret", ["a\nb", "%(x)s", "'\""])
+def test_a_secret_that_cannot_be_noted_changes_nothing(
+    project: Path, secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DVC would read another value, or none at all; an address without its key is of no use."""
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret)
+    before = (project / ".dvc" / "config").read_text()
+    with pytest.raises(EarthSignalsError, match="secret_access_key has characters"):
+        add(project, Wish("s3://bucket/a", access_key_id="ID"))
+    assert (project / ".dvc" / "config").read_text() == before
+
+
+def test_a_secret_comes_back_as_it_was_given(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", secret := "%(#,'/+= $")
+    remote = add(project, Wish("s3://bucket/a", access_key_id="ID")).remote
+    assert remote.options["secret_access_key"] == secret
+    assert not add(project, Wish("s3://bucket/a", access_key_id="ID")).changed
+
+
+@pytest.mark.parametrize("content", [b"[core", b"\xff\xfe\x00", b"[core]\n[core]\n", b"core = 5\n"])
+def test_a_broken_local_config_is_a_sentence(project: Path, content: bytes) -> None:
+    (project / ".dvc" / "config.local").write_bytes(content)
+    with pytest.raises(EarthSignalsError, match="config.local is not readable"):
+        add(project, Wish())
+    for words in (["add"], ["check"], ["verify"]):
+        shown = CliRunner().invoke(app, ["remote", *words])
+        assert shown.exit_code == 1 and not isinstance(shown.exception, ValueError), shown.output
+
+
+def test_a_reference_in_the_config_is_a_sentence(project: Path) -> None:
+    (project / ".dvc" / "config.local").write_text("[core]\n    remote = %(x)s\n")
+    with pytest.raises(EarthSignalsError, match="DVC cannot read its configuration"):
+        check_remote(project)
+
+
+def test_only_what_stands_before_the_host_is_hidden() -> None:
+    assert without_user("ssh://u:p@host/a@b") == "ssh://host/a@b"
+    assert without_user("s3://bucket/me@x") == "s3://bucket/me@x" and without_user("/a@b") == "/a@b"
+
+
+@pytest.mark.parametrize("address", ["h\n", "h:0", "h:65536", "..", "a..b", "-h", "u@-h", "-u@h", "h:١"])
+def test_what_is_no_machine_for_ssh_is_a_sentence(address: str) -> None:
+    with pytest.raises(EarthSignalsError, match=r"expected \[user@\]host\[:port\]") as refused:
+        openssh.parse_host(address)
+    assert "\n" not in str(refused.value)
+
+
+def test_without_git_its_absence_is_told(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add(project, Wish())
+    monkeypatch.setenv("PATH", str(project.parent))
+    for call in (lambda: add(project, Wish()), lambda: verify(project), lambda: lock.all_commits(project)):
+        with pytest.raises(EarthSignalsError, match="git is not installed"):
+            call()
+
+
+OUT = "{path: big.bin, hash: md5, md5: 0123456789abcdef0123456789abcdef, size: 5}"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("dvc.lock", b"\xff", "is not readable"),
+        ("dvc.lock", "stages: {a: 3}", "stage `a`.* is no mapping"),
+        ("dvc.lock", "stages: 3", "is no mapping"),
+        ("dvc.lock", "stages: []", "is no mapping"),
+        ("dvc.lock", "stages: {}", "has no stages"),
+        ("dvc.lock", "", "has no stages"),
+        ("dvc.lock", "stages: {a: {outs: 5}}", "`outs` is no list"),
+        ("dvc.lock", "stages: {a: {outs: [5]}}", "has no path"),
+        ("dvc.lock", "stages: {a: {outs: [{md5: x}]}}", "has no path"),
+        ("dvc.lock", f"stages: {{a: {{outs: [{OUT.replace('size: 5', 'size: abc')}]}}}}", "is no number"),
+        ("dvc.lock", "stages: {a: {outs: [{path: x, hash: md5, md5: [a]}]}}", "the md5 of x is none"),
+        ("dvc.lock", "stages: {a: {outs: [{path: x, hash: md5, md5: ../../etc}]}}", "the md5 of x is none"),
+        ("dvc.lock", "stages: {a: {outs: [{path: x, hash: md5}]}}", "no md5 of x"),
+        ("dvc.yaml", "stages: 5", "is no mapping"),
+        ("dvc.yaml", "stages: {a: 5}", "stage `a`.* is no mapping"),
+        ("dvc.yaml", "stages: {a: {outs: 5}}", "are lists"),
+        ("x.dvc", b"\xff", "is not readable"),
+        ("x.dvc", "outs: 5", "`outs` is no list"),
+        ("x.dvc", "outs: [{path: x}]", "no md5 of x"),
+    ],
+)
+def test_what_dvc_never_writes_is_a_sentence_and_no_success(
+    project: Path, name: str, text: str | bytes, words: str
+) -> None:
+    push(project, Path(add(project, Wish()).remote.url))
+    (project / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(EarthSignalsError, match=words):
+        verify(project)
+
+
+def test_a_listing_that_is_none_is_named(project: Path) -> None:
+    """Its hash is right: someone made DVC believe in it."""
+    remote = push(project, Path(add(project, Wish()).remote.url))
+    folder = of(project, "many")
+    for content in (b"5", b"[5]", b'[{"relpath": "x", "md5": "../../x"}]', b"\xff"):
+        md5 = store(remote, content, ".dir")
+        text = (project / "dvc.lock").read_text()
+        (project / "dvc.lock").write_text(text.replace(folder, md5))
+        folder = md5
+        for report in (verify(project), verify(project, repair=True), verify(project, sizes=True)):
+            assert [(f.kind, f.uses[0].path) for f in report.bad] == [("unknown", "many")], content
+
+
+def test_all_is_mended_that_can_be_and_the_rest_named(project: Path) -> None:
+    remote = push(project, Path(add(project, Wish()).remote.url))
+    big, many = of(project, "big.bin"), of(project, "many")
+    (remote / object_name(big)).unlink()
+    (remote / object_name(big)).mkdir()
+    (remote / object_name(big) / "x").touch()  # a folder where the object belongs
+    (remote / object_name(many)).unlink()
+    report = verify(project, repair=True)
+    assert [f.uses[0].path for f in report.bad] == ["big.bin"]
+    assert "cannot be replaced" in report.bad[0].detail
+    assert (remote / object_name(many)).is_file()
+    (remote / "runs" / "ab\n\x1b[31m").write_text("x")
+    assert all("\n" not in f.sentence() and "\x1b" not in f.sentence() for f in verify(project).findings)
+    shutil.rmtree(remote / "runs")
+    (remote / "runs").touch()
+    with pytest.raises(EarthSignalsError, match="runs is no folder"):
+        verify(project)
+
+
+def test_what_was_never_in_the_cache_is_no_successful_push(project: Path) -> None:
+    """`dvc push` says nothing of objects that it does not find here."""
+    remote = push(project, Path(add(project, Wish()).remote.url))
+    words = ["remote", "verify", "--sizes"]
+    shown = CliRunner().invoke(app, words)
+    assert shown.exit_code == 0 and "5 objects" in shown.output and "all there" in shown.output
+    big = object_name(of(project, "big.bin"))
+    spoil(remote / big, b"y" * 5000)
+    assert verify(project, sizes=True).findings == []  # of the right size: nothing was hashed
+    (remote / big).unlink()
+    assert "though the local cache has it" in verify(project, sizes=True).findings[0].detail
+    (project / ".dvc" / "cache" / big).unlink()
+    shown = CliRunner().invoke(app, words)
+    assert shown.exit_code == 1 and "not pushed because it is not in the local cache either" in shown.output
+    assert "`dvc pull`" in shown.output and "dvc repro" in shown.output
+    assert CliRunner().invoke(app, [*words, "--pipeline", "t"]).exit_code == 1
+    with pytest.raises(EarthSignalsError, match="no stage of `other`"):
+        verify(project, sizes=True, pipeline="other")
+    with pytest.raises(EarthSignalsError, match="--sizes hashes nothing"):
+        verify(project, sizes=True, repair=True)
+    shutil.rmtree(remote)
+    remote.mkdir()
+    assert [f.kind for f in verify(project, sizes=True).findings] == ["missing"] * 5
+
+
+def test_one_pipeline_alone(project: Path) -> None:
+    """Another's missing outputs are another's."""
+    push(project, Path(add(project, Wish()).remote.url))
+    locked = yaml.safe_load((project / "dvc.lock").read_text())
+    missing = {"path": "x", "hash": "md5", "md5": "0" * 32, "size": 1}
+    locked["stages"]["tt-make"] = {"cmd": "x", "outs": [missing]}
+    (project / "dvc.lock").write_text(yaml.safe_dump(locked))
+    assert verify(project, pipeline="t").findings == []
+    assert [f.uses[0].path for f in verify(project, pipeline="tt").findings] == ["x"]
 
 
 def damage(root: Path, remote: Path) -> None:
@@ -461,6 +643,66 @@ def test_an_open_tunnel_says_the_address_with_the_far_machines_user(
     assert tunnel.stranger(project, "localhost", int(ports[1]))
 
 
+def test_odd_notes_of_a_tunnel_are_no_tunnel(project: Path, fake_ssh: Callable[[str], Path]) -> None:
+    note, kept = project / ".dvc" / "tmp" / "tunnel.json", project / ".dvc" / "tmp" / "tunnel.sock"
+    fake_ssh("sh")
+    for text in ("[]", "{}", '{"host": 5}', "null", "\xff"):
+        note.write_text(text)
+        assert tunnel.stop(project) is None and tunnel.behind(project, "localhost", 2222) == ()
+    plan = tunnel.Tunnel(openssh.parse_host("h"), free_port(0), free_port(0), 22)
+    for path in (note, kept):
+        path.unlink(missing_ok=True)
+        path.mkdir()
+        assert tunnel.stop(project) is None
+        with pytest.raises(EarthSignalsError, match=f"{path.name} cannot be replaced"):
+            tunnel.start(project, plan)
+        path.rmdir()
+
+
+def test_two_tunnels_at_once_are_one(project: Path, fake_ssh: Callable[[str], Path]) -> None:
+    log = fake_ssh("sh")
+    plan = tunnel.Tunnel(openssh.parse_host("h"), free_port(0), free_port(0), 22)
+    with open(project / ".dvc" / "tmp" / "tunnel.lock", "wb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(EarthSignalsError, match="is opening one just now"):
+            tunnel.start(project, plan)
+    assert not log.exists()
+
+
+HELD = """\
+#!/bin/sh
+# ssh as far as a tunnel needs it: -G, -O check while one is open, and the connection itself.
+case " $* " in
+    *" -G "*) echo port 22 ;;
+    *" -O "*) test -e {folder}/pid ;;
+    *) echo $$ > {folder}/pid; exec sleep 60 ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(("name", "status"), [("SIGTERM", 143), ("SIGHUP", 129), ("SIGINT", 0)])
+def test_a_tunnel_in_the_foreground_ends_with_its_command(project: Path, name: str, status: int) -> None:
+    program = project.parent / "bin" / "ssh"
+    program.parent.mkdir()
+    program.write_text(HELD.format(folder=project.parent))
+    program.chmod(0o755)
+    ports = ["--remote-port", str(free_port(0)), "--mlflow-port", str(free_port(0))]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "earthsignals.cli.main", "tunnel", "root@h", *ports], text=True,
+        env=os.environ | {"PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}"},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert "stands; Ctrl-C ends it" in process.stdout.readline()
+    ssh = int((project.parent / "pid").read_text())
+    process.send_signal(getattr(signal, name))
+    said, _ = process.communicate(timeout=20)
+    assert process.returncode == status and said.endswith("the tunnel is closed\n"), said
+    with pytest.raises(ProcessLookupError):
+        os.kill(ssh, 0)
+    assert not (project / ".dvc" / "tmp" / "tunnel.json").exists()
+
+
 class FakeBucket:
     """S3's client as far as sizes are concerned; `asked` holds the names of its calls."""
 
@@ -561,6 +803,44 @@ def test_a_shared_cache_that_cannot_be_written_is_a_sentence(project: Path) -> N
     (folder / object_name(of_cache(project))).parent.write_text("a file where a folder belongs")
     with pytest.raises(EarthSignalsError, match="cannot be written.*chmod 2775"):
         share(project, folder)
+
+
+@pytest.mark.parametrize("place", ["used", "above", "file", "home"])
+def test_a_folder_in_use_is_never_made_a_cache(
+    project: Path, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither its rights nor its content are touched."""
+    folder = project.parent if place == "above" else project.parent / place
+    if place == "file":
+        folder.write_text("x")
+    elif place != "above":
+        folder.mkdir()
+    if place == "home":
+        monkeypatch.setenv("HOME", str(folder))
+    if place == "used":
+        (folder / "letter.txt").write_text("mine")
+    folder.chmod(0o700)
+    before = sorted(folder.iterdir()) if folder.is_dir() else []
+    with pytest.raises(EarthSignalsError, match=str(folder)):
+        share(project, Path("~") if place == "home" else folder)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert before == (sorted(folder.iterdir()) if folder.is_dir() else [])
+    assert not (project / ".dvc" / "config.local").exists()
+
+
+def test_a_failed_relink_keeps_the_old_cache_and_says_why(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = project / ".dvc" / "config.local"
+    local.write_text("# mine\n[core]\n    checksum_jobs = 1\n")
+    before = local.read_text()
+    program = project.parent / "python"
+    program.write_text("#!/bin/sh\necho 'ERROR: unable to link: no rights' >&2\nexit 255\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    with pytest.raises(EarthSignalsError, match="unable to link: no rights.*keeps its old cache"):
+        share(project, project.parent / "shared")
+    assert local.read_text() == before and cache_folder(project) == project / ".dvc" / "cache"
 
 
 def of_cache(project: Path) -> str:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
 
 from earthsignals.storage import EarthSignalsError
-from earthsignals.tracking.server import Server, plan_server, prepare, read_environment
+from earthsignals.tracking.server import Server, life, plan_server, prepare, read_environment
+from earthsignals.tracking.server.checks import check_artifacts, check_database, check_port
+from earthsignals.tracking.server.secrets import alone_in
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
@@ -42,6 +48,13 @@ def test_the_password_leaves_the_address(tmp_path: Path) -> None:
         ({"database": "postgresql://m:hunter2@h/d"}, {}, "every user of this machine can read"),
         ({"database": "mysql://m@h/d"}, {}, "mysql is no database for runs"),
         ({"database": "nonsense"}, {}, "expected postgresql://"),
+        ({"database": "postgresql://m@h/d?sslpassword=hunter2"}, {}, "every user of this machine can read"),
+        *(({"database": f"sqlite://{file}"}, {}, "is a file") for file in ("", "/:memory:", "/file:x?a=b")),
+        ({"artifacts": "s3://AKIA:hunter2@runs/x"}, {}, "AWS_SECRET_ACCESS_KEY"),
+        ({}, {"MLFLOW_ARTIFACTS_DESTINATION": "s3://AKIA:hunter2@runs/x"}, "AWS_SECRET_ACCESS_KEY"),
+        ({"artifacts": "http://runs/x"}, {}, "no store of artifacts"),
+        ({"artifacts": "s3://x/y"}, {}, "no name of a bucket"),
+        ({"host": ""}, {}, "every address"),
         *(
             ({}, {"MLFLOW_SERVER_ALLOWED_HOSTS": hosts}, "switches the host check off")
             for hosts in ("*", "a.example, *", "a.example,\t**", " ?* ,a.example", "*:5000", "*.*:*")
@@ -75,6 +88,87 @@ def test_leaving_the_loopback_is_told(tmp_path: Path, host: str) -> None:
     assert any("plain HTTP" in note for note in plan(tmp_path, host=host).notes)
     for loopback in ("127.0.0.1", "::1", "localhost"):
         assert not any("plain HTTP" in note for note in plan(tmp_path, host=loopback).notes)
+
+
+def test_what_is_shown_is_for_a_shell_and_without_secrets(tmp_path: Path) -> None:
+    """A client key's password has no variable of its own: it stays in the address, but out of sight."""
+    address = "postgresql://m@h/d?sslpassword=hunter2"
+    server = plan(tmp_path / "sp ace", {"MLFLOW_BACKEND_STORE_URI": address})
+    assert "hunter2" in server.database
+    shown = server.lines()
+    assert "hunter2" not in "".join(shown)
+    assert f"MLFLOW_AUTH_CONFIG_PATH='{tmp_path}/sp ace/auth.ini'" in shown
+
+
+def test_what_stands_in_the_way_is_told(tmp_path: Path) -> None:
+    """Checked before anything starts, and nothing is made where it was not asked for."""
+    file = tmp_path / "text.db"
+    file.write_text("no database")
+    (tmp_path / "ini" / "auth.ini").mkdir(parents=True)
+    (tmp_path / "key").mkdir()
+    (tmp_path / "key" / "session-key").write_bytes(b"\xff\xfe")
+    absent = tmp_path / "absent" / "x.db"
+    for told, check in (
+        ("no SQLite database", lambda: check_database(plan(tmp_path, database=f"sqlite:///{file}"))),
+        ("it is a folder", lambda: check_database(plan(tmp_path, database=f"sqlite:///{tmp_path}"))),
+        ("there is no folder", lambda: check_database(plan(tmp_path, database=f"sqlite:///{absent}"))),
+        ("in the way", lambda: check_artifacts(plan(tmp_path, artifacts=str(file)))),
+        ("No such file", lambda: check_artifacts(plan(tmp_path, artifacts=str(absent)))),
+        ("no address of this machine", lambda: check_port("999.1.1.1", 5000)),
+        ("in the way", lambda: prepare(plan(file), {}, has_admin=False)),
+        ("Is a directory", lambda: prepare(plan(tmp_path / "ini"), {}, has_admin=False)),
+        ("is no text", lambda: prepare(plan(tmp_path / "key"), {}, has_admin=False)),
+    ):
+        with pytest.raises(EarthSignalsError, match=told):
+            check()
+    assert not absent.parent.exists()
+
+
+def test_one_server_in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("earthsignals.tracking.server.secrets._LOCK_SECONDS", 0.0)
+    with alone_in(tmp_path), pytest.raises(EarthSignalsError, match="another server works in"):
+        alone_in(tmp_path).__enter__()
+    with alone_in(tmp_path):  # free again
+        pass
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_server_and_its_worker(tmp_path: Path, number: signal.Signals) -> None:
+    """The child starts a worker, as MLflow does; one line tells the end, and nobody is left."""
+    worker = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
+    child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {worker!r}])"
+    code = (
+        "import os, sys; from earthsignals.tracking.server import life; lock = os.open(os.devnull, 0); "
+        f"sys.exit(life._run((sys.executable, '-c', {child!r}), lock))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as server:
+        pid = int(server.stdout.readline())
+        server.send_signal(number)
+        _, told = server.communicate(timeout=30)
+    assert (server.returncode, told) == (128 + number, f"the server is stopped ({number.name})\n")
+    deadline = time.monotonic() + 5
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{pid}").exists()
+
+
+def test_a_server_that_ends_by_itself_is_told() -> None:
+    with open("/dev/null") as lock, pytest.raises(EarthSignalsError, match="by itself with status 3"):
+        life._run((sys.executable, "-c", "raise SystemExit(3)"), lock.fileno())
+
+
+def test_a_percent_sign_survives_the_settings(tmp_path: Path) -> None:
+    """MLflow reads them with interpolation, in which % has a meaning."""
+    from configparser import ConfigParser
+
+    folder = tmp_path / "sp ace%d"
+    prepare(plan(folder), {}, has_admin=True)
+    read = ConfigParser()
+    read.read(folder / "auth.ini")
+    assert read["mlflow"]["database_uri"] == f"sqlite:///{folder}/users.db"
+    assert (folder / "auth.ini").stat().st_mode & 0o777 == 0o600
 
 
 def test_secrets_are_made_once_for_their_owner_alone(
@@ -116,6 +210,13 @@ def test_the_environment_file_is_private(tmp_path: Path) -> None:
         read_environment(file)
     with pytest.raises(EarthSignalsError, match="cannot be read"):
         read_environment(tmp_path / "absent.env")
+    file.chmod(0o600)
+    second = b"A=1\nhunter2 x\n"
+    for content, told in ((second, "line 2 of"), (b"A\n", "line 1 of"), (b"\xff=\n", "is no text")):
+        file.write_bytes(content)
+        with pytest.raises(EarthSignalsError, match=told) as caught:
+            read_environment(file)
+        assert "hunter2" not in str(caught.value)
 
 
 def test_compose_starts_the_same_server(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import asdict
@@ -106,6 +107,41 @@ def project(made, tmp_path, monkeypatch):
     monkeypatch.chdir(root)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return root
+
+
+@pytest.mark.parametrize(
+    ("stage", "words"),
+    [
+        ("{cmd: x, deps: 7}", "`deps` is no list"),
+        ("{cmd: x, outs: [5]}", "has no path"),
+        ("{cmd: x, params: 5}", "`params` is no mapping"),
+        ("{cmd: x, params: {params.yaml: 5}}", "`params` is no mapping"),
+        ("{cmd: x, outs: [{path: a, md5: b}]}", "the md5 of a is none"),
+        ("{cmd: x, outs: [{path: a, size: b}]}", "the size of a is no number"),
+        ("3", "is no mapping"),
+    ],
+)
+def test_a_lock_that_dvc_never_wrote_is_a_sentence(project, stage, words):
+    (project / "dvc.lock").write_text(f"schema: '2.0'\nstages:\n  demo-train: {stage}\n")
+    with pytest.raises(EarthSignalsError, match=words):
+        trace("data/demo/best_model.pt")
+
+
+def test_what_is_no_file_of_ours_is_told_at_once(project, tmp_path, monkeypatch):
+    """Neither is a disk walked through, nor a device read to its end."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "many").mkdir()
+    for subject, words in {
+        "": "no file or run is named", "/": "holds what|folder outside the project",
+        str(tmp_path / "many"): "folder outside the project", str(tmp_path): "folder outside the project",
+        "/dev/zero": "is no regular file", str(tmp_path / "pipe"): "is no regular file",
+        "a" * 300: "cannot be looked at", "~no-such-user/x": "is neither a file here",
+    }.items():  # fmt: skip
+        with pytest.raises(EarthSignalsError, match=words):
+            trace(subject)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(EarthSignalsError, match="git is not installed"):
+        trace("data/demo/best_model.pt")
 
 
 def test_a_checkpoint_leads_to_its_stage_run_commit_params_and_data(project, made):

@@ -19,6 +19,7 @@ from earthsignals import tracking
 from earthsignals.settings import Settings
 from earthsignals.storage import EarthSignalsError, Stopped, md5_path, read_json, write_json
 from earthsignals.tracking.lineage import stage_paths
+from earthsignals.tracking.store import open_client
 
 DVC_YAML = """\
 stages:
@@ -367,8 +368,27 @@ def test_secrets_are_redacted(monkeypatch):
     assert tracking.redact("at https://me:pw@host/x and s3://k@b") == (
         "at https://***@host/x and s3://***@b"
     )
+    assert tracking.redact("//h/d?sslmode=x&password=pw&a=b") == "//h/d?sslmode=x&password=***&a=b"
     monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "t0ken")
     assert tracking.redact("Bearer t0ken") == "Bearer ***"
+
+
+def test_postgresql_gets_the_driver_that_is_installed(project, monkeypatch):
+    """And one that is down is told at once, without its password."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://me:pw@127.0.0.1:1/d")
+    assert tracking.tracking_uri(project) == "postgresql+psycopg2://me:pw@127.0.0.1:1/d"
+    with pytest.raises(EarthSignalsError, match="Connection refused") as caught:
+        open_client(project)
+    assert "pw" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["folder", "text"])
+def test_what_is_no_database_is_told_at_once(tmp_path, kind):
+    """MLflow would try it for a minute."""
+    file = tmp_path / "mlflow.db"
+    file.mkdir() if kind == "folder" else file.write_text("words")
+    with pytest.raises(EarthSignalsError, match="cannot be used as MLflow's database"):
+        open_client(tmp_path)
 
 
 # --- several processes, and cost of importing

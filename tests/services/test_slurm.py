@@ -37,11 +37,11 @@ from tiny import loss
 
 def main():
     torch.manual_seed(0)
-    x = torch.randn(640, 6)
+    x = torch.randn(320, 6)
     y = x @ torch.randn(6, 1)
     model = torch.nn.Sequential(torch.nn.Linear(6, 16), torch.nn.Tanh(), torch.nn.Linear(16, 1))
     options = TrainingOptions(epochs=3, batch_size=16, learning_rate=0.01, seed=3)
-    result = fit(model, loss, (x[:512], y[:512]), (x[512:], y[512:]), options, load_settings(),
+    result = fit(model, loss, (x[:256], y[:256]), (x[256:], y[256:]), options, load_settings(),
                  resume_root=Path(".resume/tiny-train"), key="tiny")
     weights = {name: value.tolist() for name, value in model.state_dict().items()}
     curve = [[row["train_loss"], row["validation_loss"]] for row in result.history]
@@ -139,12 +139,12 @@ def test_interrupted_and_requeued_it_ends_with_the_weights_of_an_unbroken_run(
     cluster: None, tmp_path: Path, unbroken: dict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = make_project(tmp_path / "project")
-    monkeypatch.setenv("TINY_SECONDS", "0.05")
+    monkeypatch.setenv("TINY_SECONDS", "0.1")
     number, log = submit(folder, LIMIT, "--partition", "gpu", "--gres", "gpu:1")
     again = run_here(folder, "slurm", "submit", "tiny-train")
     assert again.returncode == 1 and f"job {number} already runs" in again.stderr
-    # 32 steps an epoch: the 40th lies in the middle of the second.
-    wait_until(lambda: len(steps(folder)) >= 40, told=log)
+    # 16 steps an epoch: the 20th lies in the middle of the second.
+    wait_until(lambda: len(steps(folder)) >= 20, told=log)
     subprocess.run(["scancel", "--signal=USR1", "--batch", str(number)], check=True)
     finish(number, log)
     assert job_state(number)["Restarts"] == "1"
@@ -152,8 +152,8 @@ def test_interrupted_and_requeued_it_ends_with_the_weights_of_an_unbroken_run(
     for words in ("start 1 on", "the time limit is near", "back into the queue", "start 2 on", "done"):
         assert words in told, told
     assert md5_file(folder / "weights.json") == unbroken["md5"]
-    # Each of the 96 steps was computed once: resumed at the very step, not at the epoch's start.
-    assert len(steps(folder)) == 96
+    # Each of the 48 steps was computed once: resumed at the very step, not at the epoch's start.
+    assert len(steps(folder)) == 48
     # One process wrote dvc.lock, and it holds what is there.
     assert "up to date" in run(folder, "dvc", "status").stdout
 
@@ -170,34 +170,39 @@ def test_a_stage_that_fails_ends_its_job_with_its_status(cluster: None, tmp_path
     assert job_state(number)["JobState"] == "FAILED"
 
 
-@pytest.mark.parametrize("shape", [("--ntasks-per-node", "2"), ("--nodes", "2", "--partition", "pair")])
-def test_two_ranks_by_srun_follow_the_curve_of_one_process(
-    cluster: None, tmp_path: Path, unbroken: dict, shape: tuple[str, ...]
-) -> None:
-    folder = make_project(tmp_path / "project")
-    number, log = submit(folder, LIMIT, *shape)
-    finish(number, log)
-    # srun's step 0 and its two tasks did the steps, each half of every batch.
+def follows(folder: Path, unbroken: dict) -> None:
+    """Two ranks did the steps, each half of every batch, and the losses are those of one process."""
     assert set(steps(folder)) == {"0", "1"}
-    assert len(steps(folder)) == 2 * 96
+    assert len(steps(folder)) == 2 * 48
     curve = json.loads((folder / "weights.json").read_text())["curve"]
     # Gradients are means over the same batch; only the order of float32 sums differs.
     for ours, one in zip(curve, unbroken["curve"], strict=True):
         assert ours == pytest.approx(one, rel=2e-4)
 
 
-def test_two_ranks_are_interrupted_and_resumed_alike(
-    cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_two_ranks_on_two_nodes_follow_the_curve_of_one_process(
+    cluster: None, tmp_path: Path, unbroken: dict
+) -> None:
+    folder = make_project(tmp_path / "project")
+    number, log = submit(folder, LIMIT, "--nodes", "2", "--partition", "pair")
+    finish(number, log)
+    follows(folder, unbroken)
+
+
+def test_two_ranks_on_one_node_follow_it_too_and_are_interrupted_and_resumed_alike(
+    cluster: None, tmp_path: Path, unbroken: dict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, broken = make_project(tmp_path / "whole"), make_project(tmp_path / "broken")
     number, log = submit(whole, LIMIT, "--ntasks-per-node", "2")
     finish(number, log)
-    monkeypatch.setenv("TINY_SECONDS", "0.05")
+    follows(whole, unbroken)
+    monkeypatch.setenv("TINY_SECONDS", "0.1")
     number, log = submit(broken, LIMIT, "--ntasks-per-node", "2")
-    wait_until(lambda: len(steps(broken)) >= 80, told=log)
+    wait_until(lambda: len(steps(broken)) >= 40, told=log)
     subprocess.run(["scancel", "--signal=USR1", "--batch", str(number)], check=True)
     finish(number, log)
     assert job_state(number)["Restarts"] == "1"
+    assert len(steps(broken)) == 2 * 48
     assert md5_file(broken / "weights.json") == md5_file(whole / "weights.json")
 
 

@@ -6,6 +6,7 @@ import json
 import sys
 from dataclasses import asdict
 from enum import StrEnum
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -62,6 +63,8 @@ def cost(
     """
     from earthsignals.tracking.cost import run_costs, snapshot
 
+    if price is not None and not isfinite(price):
+        raise EarthSignalsError("--price is a number of USD an hour, 0 or more, as 1.99")
     root, settings = find_project_root(), load_settings()
     hourly = settings.price_per_hour_usd if price is None else price
     runs, faults = run_costs(root, pipeline)

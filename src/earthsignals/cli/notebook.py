@@ -18,8 +18,8 @@ def notebook(
         typer.Option("--slurm", "--job", help="Run in a job with these options of sbatch (or qsub)."),
     ] = None,
     scheduler: Annotated[
-        str, typer.Option(help="The batch system of the job: slurm, sge or pbs.")
-    ] = "slurm",
+        str | None, typer.Option(help="The batch system of the job: slurm (as without it), sge or pbs.")
+    ] = None,
     folder: Annotated[
         str | None, typer.Option(help="The project there, seen from the home; default: this one's name.")
     ] = None,
@@ -45,8 +45,13 @@ def notebook(
     from earthsignals.compute.notebook import opened
     from earthsignals.remotes.openssh import parse_host
 
+    if job is None and scheduler is not None:
+        raise EarthSignalsError(
+            f"--scheduler {scheduler} says where a job goes, but no job is asked for: add --job with its "
+            "options (--job '' for none), or leave --scheduler out"
+        )
     script = remote_script(
-        folder or find_project_root().name, None if job is None else scheduler, job or ""
+        folder or find_project_root().name, None if job is None else scheduler or "slurm", job or ""
     )
     machine = parse_host(host, ssh_config)
     if show:

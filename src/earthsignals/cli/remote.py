@@ -123,6 +123,12 @@ def verify(
     download: Annotated[
         bool, typer.Option("--download", help="Read every object instead of trusting the remote's hashes.")
     ] = False,
+    sizes: Annotated[
+        bool, typer.Option("--sizes", help="Names and sizes only, nothing is hashed: is all of it there?")
+    ] = False,
+    pipeline: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only stages named NAME-…; default: all.")
+    ] = None,
     jobs: Annotated[int, typer.Option(min=1, max=64, help="Objects hashed at a time.")] = 4,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object, for scripts.")] = False,
     ssh_config: Annotated[
@@ -138,6 +144,7 @@ def verify(
 
     \b
       earthsignals remote verify
+      earthsignals remote verify --sizes --pipeline tdlas    did everything get there? (`make push` asks)
       earthsignals remote verify --all-commits --repair
       earthsignals remote verify --json | python -m json.tool
     """
@@ -148,19 +155,27 @@ def verify(
 
     report = verify(
         find_project_root(), name=remote, all_commits=all_commits, repair=repair, download=download,
-        jobs=jobs, ssh_config=ssh_config,
+        jobs=jobs, ssh_config=ssh_config, sizes=sizes, pipeline=pipeline,
     )  # fmt: skip
     if as_json:
         typer.echo(json.dumps(plain(report)))
     else:
-        for finding in report.findings:
+        shown = report.findings if report.hashed else report.findings[:_SHOWN]
+        for finding in shown:
             mark = "+ repaired, was" if finding.repaired else "✗"
             typer.echo(f"{mark} {finding.sentence()}")
+        if len(shown) < len(report.findings):
+            typer.echo(f"✗ … and {len(report.findings) - len(shown):,} more (--json names all)")
         _sum_up(report, repair)
     if report.bad:
         raise typer.Exit(1)
 
 
+_SHOWN = 20
+_SEND = (
+    "`dvc pull` what another machine has pushed, or `dvc repro` the stages, so that the local cache has it; "
+    "then `make push`"
+)
 _MEND = "`earthsignals remote verify --repair` replaces what the local cache has"
 _LEFT = (
     "run `earthsignals remote verify --repair` on a machine whose cache has what is left, or `dvc repro` the "
@@ -169,7 +184,8 @@ _LEFT = (
 
 
 def _sum_up(report, repair: bool) -> None:
-    seen = f"{report.objects:,} objects, {report.bytes / 1e6:,.1f} MB, {report.runs:,} run-cache entries"
+    runs = f", {report.runs:,} run-cache entries" if report.hashed else " by names and sizes"
+    seen = f"{report.objects:,} objects, {report.bytes / 1e6:,.1f} MB{runs}"
     commits = f" of {report.commits:,} commits" if report.commits > 1 else ""
     if report.runs_incomplete:
         typer.echo(
@@ -179,7 +195,11 @@ def _sum_up(report, repair: bool) -> None:
     mended = len(report.findings) - len(report.bad)
     what = f"{report.remote} ({report.url}): {seen}{commits}"
     if not report.bad:
-        typer.echo(f"✓ {what}: all good{f', {mended} mended' if mended else ''}")
+        good = "all good" if report.hashed else "all there"
+        typer.echo(f"✓ {what}: {good}{f', {mended} mended' if mended else ''}")
+        return
+    if not report.hashed:
+        typer.echo(f"✗ {what}: {len(report.bad):,} missing or cut\n  → {_SEND}")
         return
     typer.echo(f"✗ {what}: {len(report.bad)} bad, {mended} mended")
     typer.echo(f"  → {_LEFT if repair else _MEND}")

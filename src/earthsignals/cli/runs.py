@@ -66,6 +66,8 @@ def list_(
 ) -> None:
     """List the runs whose records are here: stage, date, machine, headline, and whether MLflow has them.
 
+    Exit status 1 when there are records and none can be used.
+
     Examples:
 
     \b
@@ -90,8 +92,10 @@ def list_(
         typer.echo(dumps(rows, indent=2, ensure_ascii=False))
     elif rows:
         _print(rows)
-    else:
+    elif not records.bad:
         typer.echo("no run records here yet: `make repro` makes them, `make pull` fetches them")
+    if records.bad and not rows:
+        raise typer.Exit(1)
 
 
 def _check(pipeline: str | None) -> None:

@@ -65,16 +65,16 @@ def submit(
       earthsignals slurm submit tdlas-train --time 2:00:00 --wait && make push
       earthsignals slurm submit plume-train --extra '--constraint=a100' --setup 'module load cuda'
     """
-    from earthsignals.compute import slurm
+    from earthsignals.compute import jobscript, slurm
 
     root = find_project_root()
-    job = slurm.Job(
+    job = jobscript.Job(
         stage, time, partition, nodes, ntasks_per_node, gres, cpus_per_task, mem, account, qos,
         signal_seconds, tuple(_option(word) for word in extra or ()), tuple(setup or ()),
     )  # fmt: skip
     if show:
-        slurm.check(job, root)
-        typer.echo(slurm.script(job, root), nl=False)
+        jobscript.check(job, root)
+        typer.echo(jobscript.script(job, root), nl=False)
         return
     number, log = slurm.submit(job, root)
     typer.echo(f"✓ job {number} runs {stage}")
@@ -85,8 +85,8 @@ def submit(
 
 def _option(word: str) -> str:
     """`--extra constraint=a100`, `--extra --constraint=a100` and a whole `#SBATCH` line mean the same."""
-    word = word.removeprefix("#SBATCH").strip()
-    return word if word.startswith("-") else f"--{word}"
+    word = word.strip().removeprefix("#SBATCH").strip()
+    return word if word.startswith("-") or not word else f"--{word}"
 
 
 @app.command(hidden=True)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shlex
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -42,7 +45,7 @@ def tunnel(
       earthsignals tunnel droplet --print           the plain ssh command
     """
     from earthsignals.remotes import tunnel as tunnels
-    from earthsignals.remotes.openssh import failure, parse_host
+    from earthsignals.remotes.openssh import parse_host
 
     root = find_project_root()
     if stop:
@@ -61,22 +64,42 @@ def tunnel(
         typer.echo(shlex.join(plan.words()))
         return
     login = tunnels.login(plan.host)
-    process = tunnels.start(root, plan, background=background)
-    if process is None:
-        typer.echo(f"✓ the tunnel to {host} stands; `earthsignals tunnel --stop` ends it")
+
+    def stands() -> None:
+        ends = "`earthsignals tunnel --stop`" if background else "Ctrl-C"
+        typer.echo(f"✓ the tunnel to {host} stands; {ends} ends it")
         _say_next(login, remote_port, mlflow_port)
+
+    if background:
+        tunnels.start(root, plan)
+        stands()
         return
-    typer.echo(f"· tunnel to {host}: Ctrl-C ends it")
-    _say_next(login, remote_port, mlflow_port)
     try:
-        _, stderr = process.communicate()
+        with _signals_as_interrupts() as got:
+            by_stop = tunnels.hold(root, plan, stands)
     except KeyboardInterrupt:
-        process.terminate()
-        process.wait()
-        typer.echo("✓ the tunnel is closed")
-        return
-    if process.returncode:
-        raise failure(plan.host, stderr.decode(errors="replace"))
+        by_stop = False
+    with suppress(OSError):  # SIGHUP: nobody may be there to read it
+        typer.echo(f"✓ the tunnel is closed{', by `earthsignals tunnel --stop`' if by_stop else ''}")
+    if got:
+        raise typer.Exit(128 + got[0])
+
+
+@contextmanager
+def _signals_as_interrupts() -> Iterator[list[int]]:
+    """SIGTERM and SIGHUP end what runs in here as Ctrl-C does, so that ssh is ended too; yields those got."""
+    got: list[int] = []
+
+    def interrupt(number: int, frame: object) -> None:
+        got.append(number)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield got
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _say_next(login: str, remote_port: int, mlflow_port: int) -> None:

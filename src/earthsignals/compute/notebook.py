@@ -56,10 +56,10 @@ def opened(
     port = free_port(local_port)
     with _running(host, script) as (shared, process, errors):
         reports = _reports(host, process, errors, say)
-        server = json.loads(reports["server"])
-        with _forwarded(shared, reports, port, int(server["port"])):
+        there, path = _address(host, reports)
+        with _forwarded(shared, reports, port, there):
             _answers(port)
-            url = f"http://127.0.0.1:{port}{server['base_url']}lab?token={server['token']}"
+            url = f"http://127.0.0.1:{port}{path}"
             yield Notebook(url, reports["node"], reports.get("job"), process)
 
 
@@ -70,31 +70,43 @@ def _running(host: Host, script: str) -> Iterator[tuple[Host, subprocess.Popen[s
     Yields that host, the process, and a file with ssh's complaints. Should this process be killed, ssh
     loses its input, and with it Jupyter and the connection end too.
     """
-    folder = Path(tempfile.mkdtemp(prefix="es-"))
-    shared = replace(host, options=(*host.options, f"ControlPath={folder}/c"))
-    errors = folder / "errors"
-    with open(errors, "w") as complaints:
-        # Ctrl-C is for us, who then end things in their order; ssh may still ask for a password.
-        process = subprocess.Popen(
-            [*command(shared, "-o", "ControlMaster=yes"), "bash -s"], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, stderr=complaints, text=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
-        )  # fmt: skip
-    try:
-        with suppress(BrokenPipeError):  # ssh gave up: its complaint is read with the reports
-            process.stdin.write(script)
-            process.stdin.flush()
-        yield shared, process, errors
-    finally:
-        with suppress(BrokenPipeError):
-            process.stdin.close()
+    with _state() as folder:
+        shared = replace(host, options=(*host.options, f"ControlPath={folder}/c"))
+        errors = folder / "errors"
+        with open(errors, "w") as complaints:
+            # Ctrl-C is for us, who then end things in their order; ssh may still ask for a password.
+            process = subprocess.Popen(
+                [*command(shared, "-o", "ControlMaster=yes"), "bash -s"], stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE, stderr=complaints, encoding="utf-8", errors="replace",
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+            )  # fmt: skip
         try:
-            process.wait(20)  # the script cancels the job and removes its folder
-        except subprocess.TimeoutExpired:
-            subprocess.run(command(shared, "-O", "exit"), capture_output=True)
-            process.kill()
-            process.wait()
-        process.stdout.close()
+            with suppress(BrokenPipeError):  # ssh gave up: its complaint is read with the reports
+                process.stdin.write(script)
+                process.stdin.flush()
+            yield shared, process, errors
+        finally:
+            with suppress(BrokenPipeError):
+                process.stdin.close()
+            try:
+                process.wait(20)  # the script cancels the job and removes its folder
+            except subprocess.TimeoutExpired:
+                subprocess.run(command(shared, "-O", "exit"), capture_output=True)
+                process.kill()
+                process.wait()
+            process.stdout.close()
+
+
+@contextmanager
+def _state() -> Iterator[Path]:
+    """A folder for a connection's socket and complaints, gone afterwards whatever happens."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="es-"))
+    except OSError as error:
+        raise EarthSignalsError(f"no temporary folder can be made ({error}); set TMPDIR to one") from None
+    try:
+        yield folder
+    finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -114,12 +126,26 @@ def _reports(host: Host, process: Any, errors: Path, say: Callable[[str], None])
     raise failure(host, errors.read_text(errors="replace"))
 
 
+def _address(host: Host, reports: dict[str, str]) -> tuple[int, str]:
+    """Jupyter's port on its node, and its page with the token, of what it says of itself."""
+    try:
+        server = json.loads(reports["server"])
+        reports["node"], reports["host"]
+        return int(server["port"]), f"{server['base_url']}lab?token={server['token']}"
+    except (KeyError, TypeError, ValueError):
+        raise EarthSignalsError(
+            f"{host.shown} reported no Jupyter that can be understood: does a login script there print lines "
+            "that begin with `server`, or is its jupyter-lab very old?"
+        ) from None
+
+
 @contextmanager
 def _forwarded(shared: Host, reports: dict[str, str], here: int, there: int) -> Iterator[None]:
     """`here` on our loopback leads to `there` on the node's."""
     forward = ("-L", f"127.0.0.1:{here}:127.0.0.1:{there}")
     if reports["node"] == reports["host"]:
-        done = subprocess.run(command(shared, "-O", "forward", *forward), capture_output=True, text=True)
+        words = command(shared, "-O", "forward", *forward)
+        done = subprocess.run(words, capture_output=True, text=True, errors="replace")
         if done.returncode:
             raise failure(shared, done.stderr)
         yield
@@ -131,13 +157,12 @@ def _forwarded(shared: Host, reports: dict[str, str], here: int, there: int) -> 
 @contextmanager
 def _hop(shared: Host, node: str, forward: tuple[str, str]) -> Iterator[None]:
     """A second connection, through the first, to a node whose host key the login host knows."""
-    folder = Path(tempfile.mkdtemp(prefix="es-"))
-    try:
+    with _state() as folder:
         lookup = f"ssh-keygen -F {shlex.quote(node)}"
         files = "~/.ssh/known_hosts /etc/ssh/ssh_known_hosts"
         ask = f"for f in {files}; do [ -r $f ] && {lookup} -f $f; done; true"
-        known = subprocess.run([*command(shared), ask], capture_output=True, text=True).stdout
-        (folder / "known").write_text(known)
+        known = subprocess.run([*command(shared), ask], capture_output=True).stdout
+        (folder / "known").write_bytes(known)
         inner = replace(
             shared, name=node, port=None, options=(
                 f"ProxyCommand={shlex.join(command(shared, '-W', '[%h]:%p'))}",
@@ -160,8 +185,6 @@ def _hop(shared: Host, node: str, forward: tuple[str, str]) -> Iterator[None]:
             finally:
                 process.terminate()
                 process.wait()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _refused(login: Host, node: Host, complaint: str) -> EarthSignalsError:
@@ -171,7 +194,6 @@ def _refused(login: Host, node: Host, complaint: str) -> EarthSignalsError:
         f"the job runs on {node.name}, whose host key {login.shown} does not know: log in to {login.shown}, "
         f"accept the key there once with `ssh {node.name}`, and try again"
     )
-
 
 
 

@@ -7,9 +7,10 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from earthsignals.remotes.config import Remote, load, without_user, write
+from earthsignals.dvcfiles import read_config
+from earthsignals.remotes.config import Remote, expanded, load, split_address, without_user, write
+from earthsignals.remotes.openssh import parse_host
 from earthsignals.remotes.ports import is_loopback
 from earthsignals.storage import EarthSignalsError
 
@@ -60,37 +61,44 @@ def add(root: Path, wish: Wish) -> Added:
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]*", wish.name):
         raise EarthSignalsError(f"`{wish.name}` is no name for a remote: use small letters, digits, - and _")
+    _refuse_unfit_words(wish)
+    folder = None
     if wish.url is not None and "://" in wish.url:
         url, options, notes = _by_scheme(wish)
     else:
-        _refuse_options(wish, "a folder", "endpoint_url", "region", "access_key_id", "user", "key_file")
-        url, options, notes = _folder(root, wish.url), {}, []
+        _refuse_options(wish, "a folder", "endpoint_url", "region", "access_key_id", "user", "key_file",
+                        "ask_password")  # fmt: skip
+        folder, url = _folder(root, wish.url)
+        options, notes = {}, []
+    _refuse_unreadable({"address": url} | options)
     present = _refuse_other(root, wish, url)
+    if folder:
+        _make(folder)
     section = f'remote "{wish.name}"'
-    public = {key: options[key] for key in _PUBLIC if key in options}
-    private = {key: options[key] for key in _PRIVATE if key in options}
+    public: dict[str, str | None] = {key: options[key] for key in _PUBLIC if key in options}
+    private: dict[str, str | None] = {key: options[key] for key in _PRIVATE if key in options}
     if present and present != url:  # what belonged to the old place means nothing at the new one
-        if not wish.local:
-            write(root, {section: dict.fromkeys(("url", *_PUBLIC))}, local=False)
-        write(root, {section: dict.fromkeys(("url", *_PUBLIC, *_PRIVATE))}, local=True)
-    if not wish.local:  # what is noted for this machine alone would win over the tracked values
-        mine = {"core": {"remote": None}, section: dict.fromkeys(("url", "verify", *_PUBLIC))}
-        write(root, mine, local=True)
-    values = {"core": {"remote": wish.name}, section: {"url": url, "verify": "true", **public}}
-    changed = write(root, values, local=wish.local)
-    if private:
-        changed |= write(root, {section: private}, local=True)
+        public, private = dict.fromkeys(_PUBLIC) | public, dict.fromkeys(_PRIVATE) | private
+    address = {"url": url, "verify": "true", **public}
+    if wish.local:
+        changed = write(root, {"core": {"remote": wish.name}, section: address | private}, local=True)
+    else:
+        # What is noted for this machine alone would win over the tracked values. First what may fail, the
+        # secrets: an address without its key is of no use.
+        mine = {"core": {"remote": None}, section: dict.fromkeys(("url", "verify", *_PUBLIC)) | private}
+        changed = write(root, mine, local=True)
+        changed |= write(root, {"core": {"remote": wish.name}, section: address}, local=False)
     remote = load(root)["remote"][wish.name]
     return Added(Remote(wish.name, str(remote["url"]), remote), changed, notes)
 
 
 def _by_scheme(wish: Wish) -> tuple[str, dict[str, str], list[str]]:
     assert wish.url is not None
-    try:
-        parts = urlsplit(wish.url)
-        port = parts.port
-    except ValueError as error:
-        raise EarthSignalsError(f"{without_user(wish.url)} is no address: {error}") from None
+    parts = split_address(wish.url, "the address")
+    if parts.query or parts.fragment or "?" in wish.url or "#" in wish.url:
+        raise EarthSignalsError(
+            f"{without_user(wish.url)} has a `?` or `#`, which no address of a remote has; leave it out"
+        )
     if parts.password is not None:
         raise EarthSignalsError(
             f"the address of {parts.hostname} holds a password, which would end up in the shell's history; "
@@ -101,7 +109,7 @@ def _by_scheme(wish: Wish) -> tuple[str, dict[str, str], list[str]]:
         return _s3(wish)
     if parts.scheme == "ssh":
         _refuse_options(wish, "ssh", "endpoint_url", "region", "access_key_id")
-        return _ssh(wish, parts.hostname, port, parts.path, parts.username)
+        return _ssh(wish, parts.hostname, parts.port, parts.path, parts.username)
     raise EarthSignalsError(
         f"`{parts.scheme}://` is not supported here; use a folder, ssh://[user@]host[:port]/path or "
         "s3://bucket/prefix (for MinIO with --endpoint-url)"
@@ -116,29 +124,39 @@ def _ssh(
             f"{without_user(wish.url or '')} names no folder; expected ssh://[user@]host[:port]/folder/of/objects"
         )
     options = {}
+    bracketed = f"[{host}]" if ":" in host else host
+    parse_host(bracketed)
     if user := wish.user or user:
+        if not re.fullmatch(r"[^\s:@/-][^\s:@/]*", user):
+            raise EarthSignalsError(f"{user!r} is no user name: no blanks, `:`, `@`, `/`, nor a leading `-`")
         options["user"] = user
     if wish.key_file:
-        key = wish.key_file.expanduser().resolve()
+        key = expanded(wish.key_file)
         if not key.is_file():
             raise EarthSignalsError(f"the key file {key} does not exist; name the private key file")
         options["keyfile"] = str(key)
     if wish.ask_password:
         options["password"] = _secret(wish, f"Password of {user or 'you'} at {host}", "DVC_SSH_PASSWORD")
     notes = [] if is_loopback(host) else [_risk(host, path, user)]
-    bracketed = f"[{host}]" if ":" in host else host
     return f"ssh://{bracketed}{f':{port}' if port else ''}{path}", options, notes
 
 
 def _s3(wish: Wish) -> tuple[str, dict[str, str], list[str]]:
     assert wish.url is not None
     url, options, notes = wish.url.rstrip("/"), {}, []
-    if not urlsplit(url).netloc or "@" in url:
-        raise EarthSignalsError(f"{without_user(url)} names no bucket; expected s3://bucket/prefix")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", split_address(url, "the address").netloc):
+        raise EarthSignalsError(
+            f"{without_user(url)} names no bucket; expected s3://bucket/prefix, a bucket's name being "
+            "letters, digits, `.`, `_` and `-`"
+        )
     if wish.endpoint_url:
-        endpoint = urlsplit(wish.endpoint_url)
-        if endpoint.scheme not in ("http", "https") or not endpoint.hostname or endpoint.username:
+        endpoint = split_address(wish.endpoint_url, "--endpoint-url")
+        secret = endpoint.username is not None or "@" in endpoint.netloc
+        if endpoint.scheme not in ("http", "https") or not endpoint.hostname or secret:
             raise EarthSignalsError("--endpoint-url must be http(s)://host[:port], without user or password")
+        if endpoint.query or endpoint.fragment:
+            raise EarthSignalsError("--endpoint-url must be http(s)://host[:port], without `?` and `#`")
+        parse_host(f"[{endpoint.hostname}]" if ":" in endpoint.hostname else endpoint.hostname)
         options["endpointurl"] = wish.endpoint_url
         if endpoint.scheme == "http" and not is_loopback(endpoint.hostname):
             notes.append(f"http to {endpoint.hostname} is not encrypted: artifacts can be read on the way")
@@ -150,31 +168,63 @@ def _s3(wish: Wish) -> tuple[str, dict[str, str], list[str]]:
     return url, options, notes
 
 
-def _folder(root: Path, url: str | None) -> str:
-    """The folder, made if need be, as DVC notes it: seen from `.dvc` unless given as an absolute path."""
-    given = Path(url).expanduser() if url else root.parent / f"{root.name}-remote"
-    folder = given.resolve()
+def _folder(root: Path, url: str | None) -> tuple[Path, str]:
+    """The folder, and as DVC notes it: seen from `.dvc` unless given as an absolute path."""
+    given = Path(url) if url else root.parent / f"{root.name}-remote"
+    folder = expanded(given)
     if folder == root or root in folder.parents:
         raise EarthSignalsError(
             f"{folder} lies inside the project: artifacts would be lost with it; choose another folder"
         )
+    if url and (given.is_absolute() or url.startswith("~")):
+        return folder, str(folder)
+    return folder, Path(os.path.relpath(folder, root / ".dvc")).as_posix()
+
+
+def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise EarthSignalsError(
             f"{folder} cannot be the remote ({error.strerror}); choose a folder of yours"
         ) from None
-    if url and given.is_absolute():
-        return str(folder)
-    return Path(os.path.relpath(folder, root / ".dvc")).as_posix()
+
+
+def _refuse_unfit_words(wish: Wish) -> None:
+    """Nothing that is empty or holds line ends may come into a configuration or an ssh command."""
+    if wish.url is not None and not wish.url.strip():
+        raise EarthSignalsError(
+            "the address is empty; expected a folder, ssh://[user@]host[:port]/path or s3://bucket/prefix "
+            "(or no address at all, for the folder beside the project)"
+        )
+    given = {
+        "the address": wish.url, "--user": wish.user, "--endpoint-url": wish.endpoint_url,
+        "--region": wish.region, "--access-key-id": wish.access_key_id,
+        "--key": None if wish.key_file is None else str(wish.key_file),
+    }  # fmt: skip
+    for option, value in given.items():
+        if value is not None and not value.strip():
+            raise EarthSignalsError(f"{option} is empty; leave it out, or give its value")
+        blanks = value is not None and option in ("--region", "--access-key-id", "--endpoint-url", "--user")
+        if value is not None and (not value.isprintable() or (blanks and " " in value)):
+            raise EarthSignalsError(f"{option} has characters that it cannot have: line ends or blanks")
+
+
+def _refuse_unreadable(options: dict[str, str]) -> None:
+    """Values that DVC's configuration would give back as something else, or not at all."""
+    for key, value in options.items():
+        reference = re.search(r"%\([^)]*\)s", value)
+        if not value.isprintable() or reference or ("'" in value and '"' in value):
+            raise EarthSignalsError(
+                f"the {key} has characters that DVC's configuration cannot hold: line ends, quotes of both "
+                "kinds, or %(…)s; choose another, or give it to DVC by the environment"
+            )
 
 
 def _refuse_other(root: Path, wish: Wish, url: str) -> str | None:
     """The address which the remote has now, as its file notes it; other than `url` only with `force`."""
-    from configobj import ConfigObj
-
     for name in ("config.local", "config"):
-        noted = ConfigObj(str(root / ".dvc" / name)).get(f'remote "{wish.name}"', {}).get("url")
+        noted = read_config(root / ".dvc" / name).get(f'remote "{wish.name}"', {}).get("url")
         if noted is None:
             continue
         if wish.local and name == "config" and noted != url:

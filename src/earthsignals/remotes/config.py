@@ -7,13 +7,15 @@ its owner alone, and holds user names, key files, passwords and whatever belongs
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
+from earthsignals.dvcfiles import NO_GIT, read_config
 from earthsignals.remotes.ports import is_loopback, listens
 from earthsignals.storage import EarthSignalsError, atomic_path
 
@@ -34,26 +36,61 @@ class Remote:
     @property
     def kind(self) -> str:
         """`folder`, `ssh`, `s3`, or another of DVC's schemes."""
-        return urlsplit(self.url).scheme if "://" in self.url else "folder"
+        return self.url.partition("://")[0].lower() if "://" in self.url else "folder"
 
     @property
     def shown(self) -> str:
         """The address without user and password."""
         return without_user(self.url)
 
+    @property
+    def parts(self) -> SplitResult:
+        """The address taken apart; raises EarthSignalsError when it is none."""
+        return split_address(self.url, f"the address of the DVC remote `{self.name}`")
+
 
 def without_user(url: str) -> str:
-    scheme, separator, rest = url.partition("://")
-    return url if not separator else f"{scheme}://{rest.rpartition('@')[2]}"
+    """`url` without what stands before the host; an @ in its path stays."""
+    return re.sub(r"^([A-Za-z][\w+.-]*://)[^/?#]*@", r"\1", url)
+
+
+def split_address(url: str, what: str) -> SplitResult:
+    """The parts of an address; raises EarthSignalsError, calling it `what`, for one that has none."""
+    try:
+        parts = urlsplit(url)
+        sensible = parts.port is None or parts.port > 0
+    except ValueError:
+        sensible = False
+    # The address itself is not shown: its password may be what makes it unreadable.
+    if not sensible:
+        raise EarthSignalsError(
+            f"{what} is none: expected scheme://host[:port]/path, a port of 1 to 65535, brackets around IPv6 "
+            "addresses alone"
+        )
+    return parts
+
+
+def expanded(folder: Path) -> Path:
+    """The folder as an absolute path; raises EarthSignalsError where `~name` or the path means nothing."""
+    try:
+        return folder.expanduser().resolve()
+    except (RuntimeError, OSError, ValueError) as error:
+        raise EarthSignalsError(
+            f"{str(folder)!r} is no path on this machine ({error}); name a folder or file of yours"
+        ) from None
 
 
 def load(root: Path) -> dict[str, Any]:
     """All levels of DVC's configuration, merged. Raises EarthSignalsError when DVC refuses it."""
+    from configobj import ConfigObjError
     from dvc.config import Config, ConfigError
 
+    for name in ("config", "config.local"):
+        read_config(root / ".dvc" / name)  # our sentence names file and line
     try:
         return dict(Config(dvc_dir=str(root / ".dvc")))
-    except (ConfigError, OSError) as error:
+    # DVC reads values only after it has looked for errors: some reach us as they are.
+    except (ConfigError, ConfigObjError, OSError, ValueError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())
         raise EarthSignalsError(
             f"DVC cannot read its configuration ({reason}); mend .dvc/config or .dvc/config.local"
@@ -103,9 +140,9 @@ def check_remote(root: Path, name: str | None = None) -> Remote:
 
 def near_end(remote: Remote) -> tuple[str, int]:
     """Host and port that DVC connects to over ssh; no host for remotes of other kinds."""
-    parts = urlsplit(remote.url)
     if remote.kind != "ssh":
         return "", 0
+    parts = remote.parts
     return parts.hostname or "", int(parts.port or remote.options.get("port") or 22)
 
 
@@ -115,16 +152,12 @@ def write(root: Path, values: Mapping[str, Mapping[str, str | None]], *, local: 
     The local file gets mode 0600 and must be ignored by git. Returns whether anything changed.
     Raises EarthSignalsError when the file is not readable or git would track the local one.
     """
-    from configobj import ConfigObj, ConfigObjError
+    from configobj import ConfigObjError
 
     path = root / ".dvc" / ("config.local" if local else "config")
     if local:
         _refuse_tracked(root, path)
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    try:
-        config = ConfigObj(lines, indent_type="    ")
-    except ConfigObjError as error:
-        raise EarthSignalsError(f"{path} is not readable ({error}); mend it, or take it from git") from None
+    config = read_config(path)
     before = config.dict()
     for section, keys in values.items():
         present = config.setdefault(section, {})
@@ -137,19 +170,29 @@ def write(root: Path, values: Mapping[str, Mapping[str, str | None]], *, local: 
         path.chmod(0o600)
     if config.dict() == before:
         return False
+    try:
+        text = "\n".join(config.write()) + "\n"
+    except ConfigObjError:
+        raise EarthSignalsError(
+            f"{path} cannot hold one of the values: it has quotes of both kinds; choose another"
+        ) from None
     with atomic_path(path) as temporary:
         mode = 0o600 if local else 0o666  # from the first byte on, not by a chmod afterwards
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as file:
-            file.write("\n".join(config.write()) + "\n")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
     return True
 
 
 def _refuse_tracked(root: Path, path: Path) -> None:
     git = ["git", "-C", str(root)]
-    if subprocess.run([*git, "rev-parse"], capture_output=True).returncode:
-        return  # no repository: nothing can be committed by mistake
-    tracked = subprocess.run([*git, "ls-files", "--error-unmatch", str(path)], capture_output=True)
-    ignored = subprocess.run([*git, "check-ignore", "-q", str(path)], capture_output=True)
+    try:
+        if subprocess.run([*git, "rev-parse"], capture_output=True).returncode:
+            return  # no repository: nothing can be committed by mistake
+        tracked = subprocess.run([*git, "ls-files", "--error-unmatch", str(path)], capture_output=True)
+        ignored = subprocess.run([*git, "check-ignore", "-q", str(path)], capture_output=True)
+    except FileNotFoundError:
+        raise EarthSignalsError(NO_GIT) from None
     if tracked.returncode == 0 or ignored.returncode != 0:
         raise EarthSignalsError(
             f"{path} would be tracked by git, so nothing secret may go there; add `/config.local` to "

@@ -6,6 +6,7 @@ when the machine cannot fetch them from the origin. One login serves all steps; 
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shlex
@@ -17,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
+from earthsignals.dvcfiles import NO_GIT
 from earthsignals.remotes import openssh
 from earthsignals.storage import EarthSignalsError
 
@@ -60,7 +62,8 @@ class Sources:
 
 def read_sources(root: Path) -> Sources:
     """This clone's state; raises EarthSignalsError when it has no commit or is on no branch."""
-    branch, commit = _git(root, "symbolic-ref", "--short", "HEAD"), _git(root, "rev-parse", "HEAD")
+    branch = _git(root, "symbolic-ref", "--short", "HEAD")
+    commit = _git(root, "rev-parse", "--verify", "--quiet", "HEAD")
     if not branch or not commit:
         raise EarthSignalsError(
             f"{root} has no branch with a commit to send; `git switch` to a branch and commit first"
@@ -151,17 +154,44 @@ def _bash(variables: list[str], *words: str | None) -> list[str]:
 
 
 def _check(droplet: Droplet) -> None:
-    if droplet.torch_index and (
-        _CREDENTIALS.search(droplet.torch_index) or not droplet.torch_index.startswith("https://")
-    ):
+    if droplet.torch_index is not None and not _is_index(droplet.torch_index):
         raise EarthSignalsError(
             "--torch-index must be an https:// address without user or password, as pytorch.org's selector "
             "shows it for your CUDA or ROCm version"
         )
-    if not re.fullmatch(r"[~\w./+-]+", droplet.folder) or droplet.folder.startswith("-"):
+    if not _is_folder(droplet.folder):
         raise EarthSignalsError(
-            f"`{droplet.folder}` cannot be the folder there; expected letters, digits and `._+-/`"
+            f"`{_shown(droplet.folder)}` cannot be the folder there; expected one of its own below the home "
+            "or `/`, of letters, digits and `._+-/`"
         )
+    if droplet.environment is not None and not _is_folder(droplet.environment):
+        raise EarthSignalsError(
+            f"`{_shown(droplet.environment)}` cannot be the environment there; expected a folder, of "
+            "letters, digits and `._+-/`"
+        )
+    if droplet.price is not None and not (math.isfinite(droplet.price) and droplet.price >= 0):
+        raise EarthSignalsError("--price is a number of USD an hour, 0 or more, as 1.99")
+
+
+def _is_index(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return False
+    secret = "@" in parts.netloc or _CREDENTIALS.search(address)
+    return parts.scheme == "https" and bool(host) and not secret and not re.search(r"[\s\x00-\x1f]", address)
+
+
+def _is_folder(path: str) -> bool:
+    """A folder that may be made: neither the home or the root themselves, nor with `..`, nor an option."""
+    parts = path.removeprefix("~/").split("/")
+    fit = re.fullmatch(r"(~/|/)?[\w.+-][\w./+-]*", path) and not path.startswith("-")
+    return bool(fit) and ".." not in parts and any(part not in ("", ".") for part in parts)
+
+
+def _shown(text: str) -> str:
+    return repr(text)[1:-1]
 
 
 @contextmanager
@@ -197,7 +227,7 @@ def _remote(host: openssh.Host, words: list[str], script: Path) -> int:
 
 def _push(host: openssh.Host, folder: str, sources: Sources) -> None:
     ssh = shlex.join(openssh.command(host)[:-2])  # git adds the host itself
-    done = subprocess.run(
+    done = subprocess.run(  # git is here: it told the commit
         ["git", "-C", str(sources.root), "push", "--quiet", _url(host, folder), _refspec(sources)],
         env=os.environ | {"GIT_SSH_COMMAND": ssh, "GIT_SSH_VARIANT": "ssh"}, capture_output=True, text=True,
     )  # fmt: skip
@@ -219,4 +249,10 @@ def _refspec(sources: Sources) -> str:
 
 def _git(root: Path, *words: str) -> str:
     """git's answer, empty when it has none."""
-    return subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True).stdout.strip()
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), *words], capture_output=True, text=True, errors="surrogateescape"
+        )
+    except FileNotFoundError:
+        raise EarthSignalsError(NO_GIT) from None
+    return done.stdout.strip() if done.returncode == 0 else ""

@@ -12,8 +12,11 @@ from typing import Any
 from earthsignals.dvcfiles import (
     DECLARED,
     LOCK,
+    NO_GIT,
     declared_outs,
     dvc_files,
+    is_md5,
+    locked_entries,
     parse,
     parse_stages,
     read_stages,
@@ -73,31 +76,58 @@ def paths_in_git_or_here(root: Path) -> set[str]:
 
 def expand(folder: LockedObject, listing: bytes) -> list[LockedObject]:
     """The files of a folder object, whose content is `listing`. Raises ValueError if it is no listing."""
+    entries = json.loads(listing)
+    if not isinstance(entries, list) or not all(_is_file_entry(entry) for entry in entries):
+        raise ValueError("no list of files")
     return [
         LockedObject(entry["md5"], None, f"{folder.path}/{entry['relpath']}", folder.stage, folder.commit)
-        for entry in json.loads(listing)
+        for entry in entries
     ]
 
 
+def _is_file_entry(entry: Any) -> bool:
+    return isinstance(entry, dict) and isinstance(entry.get("relpath"), str) and is_md5(entry.get("md5"))
+
+
 def _objects_of(texts: dict[str, str], commit: str, remote: str | None) -> Iterator[LockedObject]:
-    declared, locked = (
-        parse_stages(texts.get(name, ""), _source(name, commit), as_text=True) or {}
+    declared, stages = (
+        parse_stages(texts.get(name, ""), _source(name, commit), as_text=True)
         for name in (DECLARED, LOCK)
     )
-    for stage, body in locked.items():
-        options = declared_outs(declared.get(stage) or declared.get(stage.partition("@")[0]))
-        for out in body.get("outs") or ():
+    if commit == WORKSPACE and LOCK in texts and not stages:
+        raise EarthSignalsError(
+            f"{LOCK} has no stages, so nothing says what the remote should hold; take back the committed one "
+            f"with `git checkout -- {LOCK}`, or run `dvc repro`"
+        )
+    for stage, body in (stages or {}).items():
+        source = f"{stage} in {_source(LOCK, commit)}"
+        known = declared or {}
+        options = declared_outs(known.get(stage) or known.get(stage.partition("@")[0]))
+        for out in locked_entries(body, "outs", source):
             if _on_remote(options.get(out["path"], {}), remote):
-                yield from _object(out, out["path"], stage, commit)
+                yield from _object(out, out["path"], stage, commit, source)
     for name, text in texts.items():
         if name.endswith(".dvc"):
-            for out in parse(text, _source(name, commit), as_text=True).get("outs") or ():
-                if _on_remote(out, remote):
-                    yield from _object(out, str(Path(name).parent / out["path"]), name, commit)
+            content = parse(text, _source(name, commit), as_text=True)
+            for out in locked_entries(content, "outs", _source(name, commit)):
+                # What `dvc import --no-download` notes has no hash until it is fetched.
+                if _on_remote(out, remote) and not ("md5" not in out and content.get("deps")):
+                    path = str(Path(name).parent / out["path"])
+                    yield from _object(out, path, name, commit, _source(name, commit))
 
 
-def _object(out: dict[str, Any], path: str, stage: str, commit: str) -> Iterator[LockedObject]:
+_OTHER_HASHES = ("etag", "checksum", "version_id", "files")  # of addresses, which no remote of ours holds
+
+
+def _object(
+    out: dict[str, Any], path: str, stage: str, commit: str, source: str
+) -> Iterator[LockedObject]:
     """DVC 2's hashes (no `hash: md5`) change line ends before hashing: not ours, and not listed."""
+    if not out.get("md5") and not any(key in out for key in _OTHER_HASHES):
+        raise EarthSignalsError(
+            f"{source} has no md5 of {path}, so nothing says what the remote should hold; take back the "
+            "committed file with `git checkout`, or run `dvc repro`"
+        )
     if out.get("hash") == "md5" and out.get("md5"):
         size = int(out["size"]) if "size" in out and not out["md5"].endswith(".dir") else None
         yield LockedObject(out["md5"], size, path, stage, commit)
@@ -151,8 +181,16 @@ def _blobs(root: Path, commit: str) -> tuple[tuple[str, str], ...]:
 
 
 def _git(root: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True)
+    try:
+        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True)
+    except FileNotFoundError:
+        raise EarthSignalsError(NO_GIT) from None
     if done.returncode == 0:
-        return done.stdout
-    reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        try:
+            return done.stdout.decode("utf-8")
+        except UnicodeDecodeError:
+            raise EarthSignalsError(
+                f"a file of DVC in the history of {root} is no text (UTF-8): `git {' '.join(arguments)}`"
+            ) from None
+    reason = (done.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"])[-1]
     raise EarthSignalsError(f"git could not read the history of {root}: {reason}")

@@ -17,7 +17,7 @@ from pathlib import Path
 from earthsignals.storage import EarthSignalsError
 
 _ADDRESS = re.compile(
-    r"^(?:(?P<user>[\w.+-]+)@)?(?P<host>[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>\d{1,5}))?$"
+    r"(?:(?P<user>[\w.+-]+)@)?(?P<host>[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::(?P<port>[0-9]{1,5}))?"
 )
 
 
@@ -41,9 +41,12 @@ class Host:
 
 def parse_host(address: str, config: Path | None = None) -> Host:
     """`[user@]host[:port]`; raises EarthSignalsError for anything else, options for ssh among them."""
-    match = _ADDRESS.match(address)
-    if match is None or match["host"].startswith("-"):
-        raise EarthSignalsError(f"`{address}` is no machine for ssh; expected [user@]host[:port]")
+    match, shown = _ADDRESS.fullmatch(address), repr(address)[1:-1]
+    user, name = (match["user"] or "", match["host"]) if match else ("", "")
+    if not name or name.startswith(("-", ".")) or user.startswith("-") or ".." in name:
+        raise EarthSignalsError(f"`{shown}` is no machine for ssh; expected [user@]host[:port]")
+    if match["port"] and not 0 < int(match["port"]) < 65536:
+        raise EarthSignalsError(f"`{shown}` has no port of 1 to 65535; expected [user@]host[:port]")
     if config is not None and not config.is_file():
         raise EarthSignalsError(f"the ssh configuration {config} does not exist")
     port = int(match["port"]) if match["port"] else None

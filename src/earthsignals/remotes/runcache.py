@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import Any
 
-from earthsignals.dvcfiles import parse
+from earthsignals.dvcfiles import is_md5, parse
 
 
 def fault(name: str, content: bytes) -> str | None:
@@ -23,16 +23,18 @@ def fault(name: str, content: bytes) -> str | None:
     try:
         entry = YAML(typ="safe", pure=True).load(content.decode("utf-8"))
         outs = [out["path"] for out in entry["outs"]]
-    except (YAMLError, UnicodeDecodeError, TypeError, KeyError):
+        if any(out.get("hash") == "md5" and not is_md5(out.get("md5")) for out in entry["outs"]):
+            return "is not what DVC writes"
+        # DVC's own rule: sizes do not count, and the key knows outputs by their paths alone.
+        left_out = ["size", "nfiles"]
+        value = dict_sha256(entry, exclude=left_out)
+        key = dict_sha256(entry | {"outs": outs}, exclude=left_out)
+    except (YAMLError, TypeError, ValueError, LookupError, AttributeError):
         return "is not what DVC writes"
-    # DVC's own rule: sizes do not count, and the key knows outputs by their paths alone.
-    left_out = ["size", "nfiles"]
     place = PurePosixPath(name)
-    if dict_sha256(entry, exclude=left_out) != place.name:
+    if value != place.name:
         return "does not have the hash that is its name"
-    if dict_sha256(entry | {"outs": outs}, exclude=left_out) != place.parent.name:
-        return "lies under the key of another run"
-    return None
+    return None if key == place.parent.name else "lies under the key of another run"
 
 
 def outputs(content: bytes) -> list[dict[str, Any]]:

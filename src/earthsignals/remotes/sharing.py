@@ -12,13 +12,14 @@ import shutil
 import stat
 import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from earthsignals.compute.mapping import progress
 from earthsignals.dvcfiles import cache_folder
-from earthsignals.remotes.config import write
+from earthsignals.remotes.config import expanded, write
 from earthsignals.storage import EarthSignalsError, atomic_path, is_partial, md5_file
 
 _FOLDER_MODE = 0o2775
@@ -43,9 +44,8 @@ def share(root: Path, folder: Path, group: str | None = None) -> Shared:
     old cache stays until the user removes it. Doing it again changes nothing.
     Raises EarthSignalsError when the folder or the group cannot be used.
     """
-    folder = folder.expanduser().resolve()
-    if folder == root or root in folder.parents:
-        raise EarthSignalsError(f"{folder} lies inside the project; a shared cache lies outside all clones")
+    folder, root = expanded(folder), root.resolve()
+    _refuse(folder, root)
     old = cache_folder(root).resolve()
     _prepare(folder, _group_id(group))
     shared = Shared(folder, links=_links(root, folder))
@@ -53,11 +53,53 @@ def share(root: Path, folder: Path, group: str | None = None) -> Shared:
         _carry(old, folder, shared)
     section = {"dir": str(folder), "shared": "group", "type": shared.links, "slow_link_warning": "false"}
     lock = {"hardlink_lock": "true"} if file_system(root / ".dvc").startswith("nfs") else {}
-    write(root, {"cache": section, "core": lock}, local=True)
-    _relink(root)
+    with _config_kept_on_failure(root):
+        write(root, {"cache": section, "core": lock}, local=True)
+        _relink(root)
     if old != folder and old.is_dir():
         shared.notes.append(f"the old cache {old} is not used any more; remove it to free its space")
     return shared
+
+
+def _refuse(folder: Path, root: Path) -> None:
+    """Whatever is neither new, nor empty, nor a cache already: its rights are not ours to change."""
+    if folder == root or root in folder.parents:
+        raise EarthSignalsError(f"{folder} lies inside the project; a shared cache lies outside all clones")
+    if folder == Path(folder.anchor) or folder == expanded(Path("~")) or folder in root.parents:
+        raise EarthSignalsError(
+            f"{folder} holds more than a cache can: expected a folder of its own, as {folder / 'dvc-cache'}"
+        )
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise EarthSignalsError(f"{folder} is a file; expected a new or empty folder, or a cache")
+        used = folder.exists() and any(folder.iterdir())
+    except OSError as error:
+        raise EarthSignalsError(
+            f"{folder} cannot be looked at ({error.strerror}); its owner must let your group in: chgrp "
+            "GROUP, chmod 2775"
+        ) from None
+    if used and not (folder / "files" / "md5").is_dir():
+        raise EarthSignalsError(
+            f"{folder} is in use and no DVC cache (it has no files/md5); expected a new or an empty folder, "
+            f"or a DVC cache, as {folder / 'dvc-cache'}"
+        )
+
+
+@contextmanager
+def _config_kept_on_failure(root: Path) -> Iterator[None]:
+    """The clone goes on with its old cache when outputs could not be linked to the new one."""
+    file = root / ".dvc" / "config.local"
+    before = file.read_bytes() if file.is_file() else None
+    try:
+        yield
+    except BaseException:
+        if before is None:
+            file.unlink(missing_ok=True)
+        else:
+            with atomic_path(file) as temporary:
+                temporary.touch(mode=0o600)
+                temporary.write_bytes(before)
+        raise
 
 
 def file_system(path: Path) -> str:
@@ -161,11 +203,12 @@ def _relink(root: Path) -> None:
     """Outputs become links to the new cache; what is not in it (nothing was lost) stays as it is."""
     if not (root / "dvc.lock").is_file():
         return
-    words = [sys.executable, "-m", "dvc", "checkout", "--relink", "--quiet"]
-    done = subprocess.run(words, cwd=root, capture_output=True, text=True)
+    words = [sys.executable, "-m", "dvc", "checkout", "--relink", "--allow-missing"]
+    done = subprocess.run(words, cwd=root, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if done.returncode:
-        lines = done.stderr.strip().splitlines() or ["no reason given"]
+        said = " ".join(done.stderr.partition("ERROR:")[2].split() or done.stderr.split())
         raise EarthSignalsError(
-            f"the shared cache is set, but `dvc checkout --relink` failed ({lines[0]}); mend that, then run "
-            "this again"
+            f"outputs could not be linked to the shared cache: `dvc checkout --relink` failed "
+            f"({said[:300] or 'no reason given'}); this clone keeps its old cache: mend that, then run this "
+            "again"
         )

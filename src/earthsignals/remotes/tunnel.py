@@ -8,9 +8,14 @@ The connection listens on a control socket in `.dvc/tmp`, by which it is found a
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import secrets
 import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,6 +25,9 @@ from earthsignals.storage import EarthSignalsError, write_json
 
 _SOCKET = "tunnel.sock"  # relative to .dvc/tmp: a socket's path has at most 107 bytes
 _STATE = "tunnel.json"
+_KINDS = {"host": str, "remote_port": int, "mlflow_port": int, "key_alias": str, "known_hosts": str}
+_UNKNOWN = {"host": "a machine that is not noted here", "remote_port": 0}
+_POLL_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -59,52 +67,83 @@ def login(host: openssh.Host) -> str:
     return host.user or openssh.resolve(host).get("user", "USER")
 
 
-def start(root: Path, tunnel: Tunnel, *, background: bool) -> subprocess.Popen[bytes] | None:
-    """Open the tunnel: in the background (returns None when it stands), or as a process to wait for.
+def start(root: Path, tunnel: Tunnel) -> None:
+    """Open the tunnel in the background; returns when it stands.
 
     Raises EarthSignalsError when a tunnel stands already, a port is taken, or ssh fails.
     """
-    folder = _folder(root)
-    if (other := standing(root)) is not None:
-        raise EarthSignalsError(
-            f"a tunnel to {other['host']} stands already; end it with `earthsignals tunnel --stop` first"
-        )
-    for port, option in ((tunnel.remote_port, "--remote-port"), (tunnel.mlflow_port, "--mlflow-port")):
-        free_port(port, option=option)
-    (folder / _SOCKET).unlink(missing_ok=True)  # what a killed connection left
-    _note(folder, tunnel)
-    words = tunnel.words()
-    if not background:
-        return subprocess.Popen(words, cwd=folder, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    log = folder / "tunnel.log"
-    with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        # The connection outlives us: it must hold none of our pipes.
-        done = subprocess.run(
-            [words[0], "-f", *words[1:]], cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=file,
-        )  # fmt: skip
-    if done.returncode:
-        raise openssh.failure(tunnel.host, log.read_text(errors="replace"))
-    return None
+    with _opening(root, tunnel) as folder:
+        words = tunnel.words()
+        log = folder / "tunnel.log"
+        with os.fdopen(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            # The connection outlives us: it must hold none of our pipes.
+            done = subprocess.run(
+                [words[0], "-f", *words[1:]], cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                stderr=file,
+            )  # fmt: skip
+        if done.returncode:
+            raise openssh.failure(tunnel.host, log.read_text(errors="replace"))
+        _note(root, tunnel)
+
+
+def hold(root: Path, tunnel: Tunnel, stands: Callable[[], None]) -> bool:
+    """Keep the tunnel open in the foreground and call `stands` when it does; ssh ends when this does.
+
+    Returns whether `stop` closed it. Raises EarthSignalsError as `start` does, and when the connection
+    breaks off.
+    """
+    with _opening(root, tunnel) as folder:
+        words = tunnel.words()
+        process = subprocess.Popen(words, cwd=folder, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        try:
+            while process.poll() is None and not _control(root, "check"):
+                time.sleep(_POLL_S)
+            noted = _note(root, tunnel) if process.poll() is None else None
+        except BaseException:
+            _end(process)
+            raise
+    try:
+        if noted:
+            stands()
+        _, stderr = process.communicate()
+        if noted and _read_state(root) != noted:
+            return True
+        if process.returncode:
+            raise openssh.failure(tunnel.host, stderr.decode(errors="replace"))
+        return False
+    finally:
+        _end(process)
+        if noted and _read_state(root) == noted:
+            (folder / _STATE).unlink(missing_ok=True)
 
 
 def stop(root: Path) -> str | None:
-    """End the tunnel; returns its host, or None where none stands."""
+    """End the tunnel; returns its host, or None where none stands.
+
+    Raises EarthSignalsError when it does not end.
+    """
     state = standing(root)
     if state is None:
         return None
-    _control(root, state, "exit")
-    (_folder(root) / _STATE).unlink(missing_ok=True)
+    note = root / ".dvc" / "tmp" / _STATE
+    if note.is_file():  # gone first: who holds the tunnel open sees by it that it was meant to end
+        note.unlink()
+    if not _control(root, "exit"):
+        if state != _UNKNOWN:
+            write_json(note, state)
+        raise EarthSignalsError(
+            f"the tunnel to {state['host']} does not end: ssh does not listen to {note.with_name(_SOCKET)}; "
+            "end that ssh by its process id"
+        )
     return state["host"]
 
 
 def standing(root: Path) -> dict | None:
     """What is known of the tunnel that stands now; None where none does."""
-    try:
-        state = json.loads((root / ".dvc" / "tmp" / _STATE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    state = _read_state(root)
+    if state is None and not (root / ".dvc" / "tmp" / _SOCKET).is_socket():
         return None
-    return state if _control(root, state, "check") else None
+    return (state or _UNKNOWN) if _control(root, "check") else None
 
 
 def behind(root: Path, host: str, port: int) -> tuple[str, ...]:
@@ -123,7 +162,41 @@ def stranger(root: Path, host: str, port: int) -> bool:
     return is_loopback(host) and not behind(root, host, port)
 
 
-def _note(folder: Path, tunnel: Tunnel) -> None:
+@contextmanager
+def _opening(root: Path, tunnel: Tunnel) -> Iterator[Path]:
+    """The folder of the tunnel's files, to nobody else while one is opened: two would lose each other."""
+    folder = root / ".dvc" / "tmp"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = open(folder / "tunnel.lock", "ab")  # noqa: SIM115
+    except OSError as error:
+        raise EarthSignalsError(
+            f"{folder} cannot hold the tunnel's files ({error.strerror}); remove what stands in their way"
+        ) from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise EarthSignalsError(
+                "another `earthsignals tunnel` is opening one just now; wait for it, or end it first"
+            ) from None
+        if (other := standing(root)) is not None:
+            raise EarthSignalsError(
+                f"a tunnel to {other['host']} stands already; end it with `earthsignals tunnel --stop` first"
+            )
+        for port, option in ((tunnel.remote_port, "--remote-port"), (tunnel.mlflow_port, "--mlflow-port")):
+            free_port(port, option=option)
+        for name in (_SOCKET, _STATE, "tunnel.log"):  # what a killed connection left
+            try:
+                (folder / name).unlink(missing_ok=True)
+            except OSError as error:
+                raise EarthSignalsError(
+                    f"{folder / name} cannot be replaced by the tunnel's own ({error.strerror}); remove it"
+                ) from None
+        yield folder
+
+
+def _note(root: Path, tunnel: Tunnel) -> dict:
     """How ssh knows the far machine's key, so that a connection through the tunnel can check it too."""
     known = openssh.resolve(tunnel.host)
     name, port = known.get("hostname", tunnel.host.name), known.get("port", "22")
@@ -134,16 +207,37 @@ def _note(folder: Path, tunnel: Tunnel) -> None:
         "mlflow_port": tunnel.mlflow_port,
         "key_alias": alias if alias != "none" else (name if port == "22" else f"[{name}]:{port}"),
         "known_hosts": known.get("userknownhostsfile", "~/.ssh/known_hosts"),
+        "opened": secrets.token_hex(8),
     }
-    write_json(folder / _STATE, state)
+    try:
+        write_json(root / ".dvc" / "tmp" / _STATE, state)
+    except BaseException:
+        _control(root, "exit")  # nobody would know what stands here
+        raise
+    return state
 
 
-def _control(root: Path, state: dict, order: str) -> bool:
-    words = openssh.command(openssh.Host(state["host"]), "-F", "none", "-S", _SOCKET, "-O", order)
+def _read_state(root: Path) -> dict | None:
+    """The note of `_note`; None where there is none, or nothing that it could have written."""
+    try:
+        state = json.loads((root / ".dvc" / "tmp" / _STATE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    fits = isinstance(state, dict) and all(isinstance(state.get(key), kind) for key, kind in _KINDS.items())
+    return state if fits else None
+
+
+def _control(root: Path, order: str) -> bool:
+    # The socket leads to the connection; the host's name says nothing then.
+    words = openssh.command(openssh.Host("localhost"), "-F", "none", "-S", _SOCKET, "-O", order)
     return subprocess.run(words, cwd=root / ".dvc" / "tmp", capture_output=True).returncode == 0
 
 
-def _folder(root: Path) -> Path:
-    folder = root / ".dvc" / "tmp"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

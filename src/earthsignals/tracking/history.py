@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from earthsignals.compute.mapping import progress
-from earthsignals.dvcfiles import cache_folder, object_name
+from earthsignals.dvcfiles import cache_folder, is_md5, object_name
 from earthsignals.storage import EarthSignalsError, main_project, md5_file
 from earthsignals.tracking.plain import one_line
 from earthsignals.tracking.rebuild import rebuild, stored_runs
@@ -167,6 +167,8 @@ class _Files:
         self._reports: dict[str, Path] | None = None
 
     def __call__(self, md5: str) -> Path | None:
+        if not is_md5(md5):  # a record may hold anything
+            return None
         cached = self._cache / object_name(md5)
         if cached.is_file() and md5_file(cached) == md5:
             return cached

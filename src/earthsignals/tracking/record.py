@@ -195,8 +195,9 @@ def read_record(path: Path, md5: str | None = None) -> Record:
     except ValidationError as error:
         first = error.errors()[0]
         where = one_line(".".join(str(part)[:60] for part in first["loc"] if part != "[key]"))
+        told = first["msg"].removeprefix("Value error, ")
         raise EarthSignalsError(
-            f"{path} is damaged: `{where}` is not what a run record holds ({first['msg']}); "
+            f"{path} is damaged: `{where}` is not what a run record holds ({told}); "
             f"`dvc checkout {path}` or `dvc pull` brings it back"
         ) from None
 

@@ -101,6 +101,8 @@ def open_client(root: Path) -> Any:
     with told_in_a_sentence(uri):
         if uses_sqlite(uri):
             check_sqlite(sqlite_file(uri))
+        elif uri.startswith("postgresql"):
+            _connect_once(uri)
         from mlflow import MlflowClient
 
         with _quiet("alembic", "mlflow"), _created_once(root, uri):
@@ -191,6 +193,13 @@ def locked(root: Path, purpose: str) -> Iterator[None]:
 
 def _created_once(root: Path, uri: str) -> AbstractContextManager[None]:
     return locked(root, "creation") if uses_sqlite(uri) else nullcontext()
+
+
+def _connect_once(uri: str) -> None:
+    """MLflow itself tries a database that is down for more than a minute."""
+    from sqlalchemy import NullPool, create_engine
+
+    create_engine(uri, poolclass=NullPool, connect_args={"connect_timeout": 10}).connect().close()
 
 
 @contextmanager

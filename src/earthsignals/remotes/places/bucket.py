@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from earthsignals.remotes.config import Remote
 from earthsignals.remotes.places import Wanted
@@ -77,7 +76,7 @@ class Bucket:
     def __init__(
         self, client: Any, remote: Remote, jobs: int, local_copy: Callable[[str], Path | None]
     ) -> None:
-        parts = urlsplit(remote.url)
+        parts = remote.parts
         self.client, self.jobs, self.local_copy = client, jobs, local_copy
         self.bucket, self.prefix = parts.netloc, parts.path.strip("/")
         self.etags: dict[str, str] = {}

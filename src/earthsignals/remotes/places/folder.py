@@ -50,7 +50,10 @@ class Folder:
         return _read(self.folder / name)
 
     def runs(self) -> dict[str, bytes]:
-        files = (file for file in (self.folder / "runs").rglob("*") if file.is_file())
+        runs = self.folder / "runs"
+        if runs.exists() and not runs.is_dir():
+            raise EarthSignalsError(f"{runs} is no folder, as DVC's run cache is: remove it, then push")
+        files = (file for file in runs.rglob("*") if file.is_file())
         return {
             file.relative_to(self.folder).as_posix(): _read(file)
             for file in sorted(files)

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from earthsignals.remotes import openssh
 from earthsignals.remotes.config import Remote
@@ -33,7 +33,7 @@ _ASKPASS = "#!/bin/sh\nprintf '%s\\n' \"$EARTHSIGNALS_REMOTE_SECRET\"\n"
 @contextmanager
 def open_machine(root: Path, remote: Remote, jobs: int, ssh_config: Path | None) -> Iterator[Machine]:
     """One ssh connection for all that follows. Raises EarthSignalsError when it cannot be made."""
-    parts = urlsplit(remote.url)
+    parts = remote.parts
     options = remote.options
     port = parts.port or options.get("port")
     host = openssh.Host(

@@ -31,7 +31,7 @@ def check_database(server: Server) -> bool:
     if server.on_postgresql:
         return _has_admin(server.database)
     file = Path(server.database.removeprefix("sqlite:///"))
-    if not file.parent.is_dir():
+    if file.parent != server.folder and not file.parent.is_dir():
         raise EarthSignalsError(
             f"the database {file} cannot be made: there is no folder {file.parent}, make it"
         )

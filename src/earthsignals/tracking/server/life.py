@@ -40,8 +40,8 @@ def launch(server: Server) -> int:
     # Whoever set this meant another server: ours checks the host that callers name.
     os.environ.pop("MLFLOW_SERVER_DISABLE_SECURITY_MIDDLEWARE", None)
     check_port(server.host, server.port)
+    has_admin = check_database(server)
     with alone_in(server.folder) as lock:
-        has_admin = check_database(server)
         check_artifacts(server)
         os.environ.update(prepare(server, os.environ, has_admin=has_admin))
         host = f"[{server.host}]" if ":" in server.host else server.host
@@ -51,7 +51,6 @@ def launch(server: Server) -> int:
 
 def _run(command: tuple[str, ...], lock: int) -> int:
     with _asked_to_end() as asked:
-        # Ours to end, and no second answer to Ctrl-C: MLflow's would be tracebacks.
         child = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, pass_fds=(lock,), preexec_fn=_follow_the_parent
         )
@@ -86,8 +85,11 @@ def _asked_to_end() -> Iterator[list[signal.Signals]]:
 
 
 def _follow_the_parent() -> None:
-    """In the child: leave Ctrl-C to the parent, and end when that is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """In the child: leave a terminal's signals to the parent, and end when that is killed.
+
+    Blocked, not ignored: MLflow hands on to its worker whatever it handles, and two are a traceback.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGHUP))
     if sys.platform == "linux":
         import ctypes
 

@@ -86,6 +86,8 @@ def plan_server(
             f"{str(folder)!r} cannot be the server's folder: database addresses end at `?` and `#`, so "
             "choose a --folder without them"
         )
+    if not host.strip():
+        raise EarthSignalsError("--host is empty, which would mean every address: name one, as in 127.0.0.1")
     notes = _risks(host)
     own: dict[str, str] = {}
     written = database or environment.get(DATABASE_VARIABLE)

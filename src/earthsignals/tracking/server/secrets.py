@@ -75,9 +75,10 @@ def prepare(server: Server, environment: Mapping[str, str], *, has_admin: bool) 
     try:
         _write_settings(server)
     except OSError as error:
+        file = error.filename2 or error.filename
         raise EarthSignalsError(
-            f"{server.folder} cannot hold the server's settings ({error.strerror}: {error.filename}): remove "
-            "what is in the way, or give another --folder"
+            f"{server.folder} cannot hold the server's settings ({error.strerror}: {file}): remove what is "
+            "in the way, or give another --folder"
         ) from None
     made = {}
     if _SESSION_KEY not in environment:

@@ -11,6 +11,8 @@ from earthsignals.dvcfiles import (
     LOCK,
     cache_folder,
     dvc_files,
+    is_md5,
+    locked_entries,
     object_name,
     parse_stages,
     read_dvc_file,
@@ -116,11 +118,18 @@ def folder_listing(root: Path, md5: str) -> dict[str, str] | None:
     path = cached_path(root, md5)
     if path is None:
         return None
-    return {entry["relpath"]: entry["md5"] for entry in read_json(path)}
+    try:
+        return {entry["relpath"]: entry["md5"] for entry in read_json(path)}
+    except (TypeError, KeyError):
+        raise EarthSignalsError(
+            f"{path} should list a folder's files and does not; remove it, then `dvc pull`"
+        ) from None
 
 
 def cached_path(root: Path, md5: str) -> Path | None:
     """The object of this md5 in DVC's cache, None where it is not there."""
+    if not is_md5(md5):  # an address's etag, or an out that was not hashed yet
+        return None
     path = cache_folder(root) / object_name(md5)
     return path if path.is_file() else None
 
@@ -141,21 +150,28 @@ def _lock(text: str, source: str, commit: str | None = None) -> Lock:
             f"{source} has no `stages`: expected what `dvc repro` writes; restore it with "
             "`git checkout -- dvc.lock`"
         )
-    return Lock({name: _stage(name, body) for name, body in stages.items()}, commit)
+    return Lock({name: _stage(name, body, f"{name} in {source}") for name, body in stages.items()}, commit)
 
 
-def _stage(name: str, body: Mapping[str, Any]) -> LockedStage:
-    entries = [*(body.get("deps") or ()), *(body.get("outs") or ())]
+def _stage(name: str, body: Mapping[str, Any], source: str) -> LockedStage:
+    deps, outs = locked_entries(body, "deps", source), locked_entries(body, "outs", source)
+    params = body.get("params") or {}
+    files = params.values() if isinstance(params, Mapping) else (None, params)
+    if not all(isinstance(keys or {}, Mapping) for keys in files):
+        raise EarthSignalsError(
+            f"{source} is not what DVC writes: `params` is no mapping of files to values; take back the "
+            "committed file with `git checkout`, or run `dvc repro`"
+        )
     return LockedStage(
         name=name,
         command=str(body.get("cmd", "")),
-        deps={entry["path"]: _hash(entry) for entry in body.get("deps") or ()},
-        outs={entry["path"]: _hash(entry) for entry in body.get("outs") or ()},
-        sizes={entry["path"]: entry["size"] for entry in entries if "size" in entry},
+        deps={entry["path"]: _hash(entry) for entry in deps},
+        outs={entry["path"]: _hash(entry) for entry in outs},
+        sizes={entry["path"]: int(entry["size"]) for entry in (*deps, *outs) if "size" in entry},
         params={
             key if file == "params.yaml" else f"{file}:{key}": value
-            for file, keys in (body.get("params") or {}).items()
-            for key, value in keys.items()
+            for file, keys in params.items()
+            for key, value in (keys or {}).items()
         },
     )
 
@@ -164,12 +180,12 @@ def _added(root: Path) -> dict[str, LockedStage]:
     """Data tracked by `dvc add` or fetched by `dvc import`: each `.dvc` file as a stage without deps."""
     stages = {}
     for name in dvc_files(root):
-        outs = read_dvc_file(root / name).get("outs") or ()
+        outs = locked_entries(read_dvc_file(root / name), "outs", name)
         paths = {(PurePosixPath(name).parent / out["path"]).as_posix(): out for out in outs}
         stages[name] = LockedStage(
             name=name, command="dvc add",
             outs={path: _hash(out) for path, out in paths.items()},
-            sizes={path: out["size"] for path, out in paths.items() if "size" in out},
+            sizes={path: int(out["size"]) for path, out in paths.items() if "size" in out},
         )  # fmt: skip
     return stages
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+from earthsignals.dvcfiles import NO_GIT
 from earthsignals.storage import EarthSignalsError, find_project_root, md5_path
 from earthsignals.tracking.record import read_record
 from earthsignals.tracking.trace.answer import Trace
@@ -24,6 +26,16 @@ def trace(subject: str, root: Path | None = None, *, thorough: bool = False) -> 
     Raises:
         EarthSignalsError: nothing tracks the file, nothing is known of the run, or there is no dvc.lock.
     """
+    if not subject.strip():
+        raise EarthSignalsError("no file or run is named; expected the path of a file, or the id of a run")
+    if not shutil.which("git"):
+        raise EarthSignalsError(NO_GIT)
+    try:
+        Path(subject).exists()
+    except OSError as error:  # a name that no disk can hold, links in a circle, a folder closed to us
+        raise EarthSignalsError(
+            f"{subject[:80]} cannot be looked at: {error.strerror}; check its spelling and rights"
+        ) from None
     project = Project((root or find_project_root()).resolve(), thorough=thorough)
     path = _path_in(project.root, subject)
     _refuse_several(subject, path, project.lock)
@@ -31,6 +43,10 @@ def trace(subject: str, root: Path | None = None, *, thorough: bool = False) -> 
         return _trace_file(path, project)
     if run := find_run(subject, project.root, project.store):
         return _trace_run(run, project)
+    if Path(subject).is_dir() and not _named_outside(subject, project):
+        raise EarthSignalsError(
+            f"{subject} is a folder outside the project that dvc.lock does not name; name one file in it"
+        )
     if Path(subject).exists():  # outside the project: a figure copied into a paper, say
         return _trace_bytes(subject, Path(subject), project)
     if path and (stage := project.asked.never_ran(path, project.lock)):
@@ -42,6 +58,13 @@ def trace(subject: str, root: Path | None = None, *, thorough: bool = False) -> 
         "such an id (6 to 32 hexadecimal digits); check its spelling, or fetch what other machines made with "
         "`make pull`" + (f"; besides, {project.store.fault}" if project.store.fault else "")
     )
+
+
+def _named_outside(folder: str, project: Project) -> bool:
+    """Is a folder outside the project a dep or an out of a stage all the same?"""
+    named = (path for stage in project.lock.stages.values() for path in (*stage.deps, *stage.outs))
+    where = Path(folder).resolve()
+    return any((project.root / path).resolve() == where for path in named if "://" not in path)
 
 
 def _trace_file(path: str, project: Project) -> Trace:

@@ -1,4 +1,4 @@
-"""What each pipeline, and the transport between machines, writes into README.md: section name → (file of numbers, function to Markdown)."""
+"""What pipelines and transport write into README.md: section → (file of numbers, function to Markdown)."""
 
 from __future__ import annotations
 

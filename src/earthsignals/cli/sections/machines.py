@@ -25,10 +25,10 @@ def transport(found: Numbers) -> str:
     few, many = _few_and_many(found)
     return "\n".join([
         *table(head, shown), "",
-        f"Whole commands, of which DVC's start alone takes {found['dvc_start_s']:.1f} s; what DVC pulls it hashes. "
-        "Both ends run on one machine and share its processors; in the tunnel they encrypt twice. Few large "
-        f"files matter more than the tool: {few['mb']:.0f} MB go in {few['seconds']:.1f} s as {few['files']} "
-        f"files, in {many['seconds']:.1f} s as {many['files']:,}.{measured_on(found)}",
+        f"Whole commands, of which DVC's start alone takes {found['dvc_start_s']:.1f} s; what DVC pulls "
+        "it hashes. Both ends run on one machine and share its processors; in the tunnel they encrypt "
+        f"twice. Few large files matter more than the tool: {few['mb']:.0f} MB go in {few['seconds']:.1f} s "
+        f"as {few['files']} files, in {many['seconds']:.1f} s as {many['files']:,}.{measured_on(found)}",
     ])  # fmt: skip
 
 

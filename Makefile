@@ -52,7 +52,11 @@ $(STAMP):
 	@test "$$(.venv/bin/python -c 'import sys; print(sys.prefix)' 2>/dev/null)" = "$(VENV)" \
 	    && .venv/bin/python -m pip --version >/dev/null 2>&1 \
 	    || $(PYTHON) -m venv --clear .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	@# Mirrors of an index do not always agree at once, and networks fail: ask again before giving up.
+	@for wait in 10 30 0; do \
+	    .venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.lock && break; \
+	    [ $$wait != 0 ] || exit 1; \
+	    echo "the installation failed; trying again in $$wait s" >&2; sleep $$wait; done
 	@# The lock pins the build backend too, so nothing else is fetched to build our own package.
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
 	    --no-build-isolation -e .

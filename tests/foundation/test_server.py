@@ -138,7 +138,10 @@ def test_a_signal_ends_the_server_and_its_worker(tmp_path: Path, number: signal.
     worker = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
     child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {worker!r}])"
     code = (
-        "import os, sys; from earthsignals.tracking.server import life; lock = os.open(os.devnull, 0); "
+        # Under nohup this process ignores SIGHUP, and so would its children.
+        "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_DFL); "
+        "signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from earthsignals.tracking.server import life; lock = os.open(os.devnull, 0); "
         f"sys.exit(life._run((sys.executable, '-c', {child!r}), lock))"
     )
     with subprocess.Popen(

@@ -34,6 +34,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from slow_link import slow_link, why_not  # noqa: E402
 
+from earthsignals.remotes.ports import free_port, listens  # noqa: E402
 from earthsignals.storage import write_json  # noqa: E402
 from earthsignals.tracking import describe_machine  # noqa: E402
 
@@ -199,11 +200,7 @@ def server(name: str, folder: Path, there: tuple[str, ...] = (), **variables: st
 @contextmanager
 def _tunnel(sshd: Server) -> Iterator[str]:
     """The port of this machine that leads through OpenSSH to the server's own."""
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
+    port = str(free_port(0))
     forward = f"127.0.0.1:{port}:{sshd['HOST']}:{sshd['PORT']}"
     process = subprocess.Popen(
         ["ssh", "-F", sshd["CONFIG"], "-N", "-o", "ExitOnForwardFailure=yes", "-L", forward, "droplet"],
@@ -211,9 +208,8 @@ def _tunnel(sshd: Server) -> Iterator[str]:
     )
     try:
         for _ in range(100):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", int(port))) == 0:
-                    break
+            if listens(int(port)):
+                break
             time.sleep(0.05)
         yield port
     finally:

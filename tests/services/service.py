@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -12,6 +11,8 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
+
+from earthsignals.remotes import ports
 
 from ..project import ROOT
 
@@ -43,16 +44,17 @@ def service(name: str, folder: Path, **environment: str) -> Iterator[dict[str, s
 
 def free_port() -> int:
     """A port of the loopback that nobody had a moment ago."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
+    return ports.free_port(0)
 
 
-def wait_until_healthy(server: subprocess.Popen, port: int, seconds: float = 120) -> None:
-    """Until MLflow's server answers; fails when its process ends first."""
+def wait_until_healthy(
+    server: subprocess.Popen, port: int, log: Path | None = None, seconds: float = 120
+) -> None:
+    """Until MLflow's server answers; fails, with its `log`, when its process ends first."""
     deadline = time.monotonic() + seconds
     while True:
-        assert server.poll() is None and time.monotonic() < deadline, "the server does not answer"
+        if server.poll() is not None or time.monotonic() > deadline:
+            raise AssertionError(log.read_text() if log else "the server does not answer")
         try:
             with urlopen(f"http://127.0.0.1:{port}/health", timeout=2):
                 return

@@ -9,10 +9,8 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ import pytest
 from earthsignals.cli.pipelines import PIPELINES
 
 from ..project import ROOT, environment
+from .service import free_port, wait_until_healthy
 
 PICTURES = ROOT / "reports" / "pages"
 PATIENCE_MS = 90_000
@@ -63,9 +62,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def ui(project: Path) -> Iterator[str]:
     """`make ui`'s server over the project's store; its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = ["mlflow", "ui", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     variables = {
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
@@ -79,16 +76,7 @@ def ui(project: Path) -> Iterator[str]:
         )  # fmt: skip
     address = f"http://127.0.0.1:{port}"
     try:
-        deadline = time.monotonic() + 120
-        while True:
-            try:
-                urlopen(f"{address}/health", timeout=2).close()
-                break
-            except OSError:
-                assert process.poll() is None and time.monotonic() < deadline, (
-                    project / "ui.log"
-                ).read_text()
-                time.sleep(0.2)
+        wait_until_healthy(process, port, project / "ui.log")
         yield address
     finally:
         os.killpg(process.pid, signal.SIGKILL)

@@ -6,10 +6,8 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
 from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +23,7 @@ from earthsignals import tracking
 from earthsignals.cli.pipelines import PIPELINES
 
 from ..project import ROOT, environment
+from .service import free_port, wait_until_healthy
 
 EPOCHS = 30
 MEMBER, MEMBER_PASSWORD = "member", "a-member's-password"
@@ -58,14 +57,7 @@ class TeamServer:
                 env=environment(ROOT) | self.variables, stdin=subprocess.DEVNULL, stdout=log,
                 stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
-        deadline = time.monotonic() + 120
-        while self.process.poll() is None and time.monotonic() < deadline:
-            try:
-                urlopen(f"{self.address}/health", timeout=2).close()
-                return
-            except OSError:
-                time.sleep(0.2)
-        raise AssertionError(self.log.read_text())
+        wait_until_healthy(self.process, self.port, self.log)
 
     def processes(self) -> list[psutil.Process]:
         own = psutil.Process(self.process.pid)
@@ -146,12 +138,6 @@ def server(
         yield served
     finally:
         served.end(signal.SIGKILL)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def test_only_members_get_in(server: TeamServer) -> None:

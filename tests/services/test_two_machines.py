@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -30,26 +29,16 @@ from ..two_machines import (
     find_secrets,
     generate_train_evaluate,
 )
+from .service import free_port
 
 pytestmark = pytest.mark.timeout(600)
 SHARD_MB = 24  # of the dataset whose transfers are killed
 Server = dict[str, str]
 
 
-def _free_ports(count: int) -> list[str]:
-    """Ports that nobody listens on now."""
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [str(each.getsockname()[1]) for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
 def _open_tunnel(machine: Machine, sshd: Server) -> str:
     """Start `earthsignals tunnel` to the ssh server; returns the port that leads to it."""
-    remote_port, mlflow_port = _free_ports(2)
+    remote_port, mlflow_port = str(free_port()), str(free_port())
     # What the tunnel leaves running must not hold this process's pipes.
     process = machine.start(
         "earthsignals", "tunnel", "droplet", "-F", sshd["CONFIG"], "--remote-port", remote_port,

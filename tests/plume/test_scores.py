@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, f1_score, roc_curve
 
+from earthsignals import bootstrap
 from earthsignals.plume.detection.detect import Plume
 from earthsignals.plume.detection.rate_error import Calibration
-from earthsignals.plume.judging import bootstrap, scores
+from earthsignals.plume.judging import scores
 from earthsignals.plume.judging.matching import REACH_M, label_map, match, owners
 from earthsignals.plume.judging.rate_scores import Pair, judge_rates, pairs, rate
 from earthsignals.plume.judging.sensitivity import fit_detection, shares_by_wind
@@ -91,34 +92,6 @@ def test_reliability_of_calibrated_and_of_overconfident_probabilities() -> None:
     assert scores.reliability(certain, label).expected_calibration_error == pytest.approx(0.25, abs=0.01)
 
 
-# --------------------------------------------------------------------------------------- intervals
-def test_resampled_flightlines_have_the_spread_of_a_mean() -> None:
-    """The mean of S independent flightlines scatters by sigma / sqrt(S)."""
-    rng = np.random.default_rng(5)
-    values = rng.standard_normal(400)
-    counts = np.stack([values, np.ones(400)], axis=1)
-    found = bootstrap.with_interval(
-        "mean", lambda c: c[..., 0] / c[..., 1], counts, bootstrap.draws(400, 4000, 1)
-    )
-    assert found["mean"] == pytest.approx(values.mean())
-    half = 0.5 * (found["mean_high"] - found["mean_low"])
-    assert half == pytest.approx(1.96 * values.std() / 20, rel=0.06)
-
-
-def test_identical_flightlines_leave_no_doubt_and_unknown_ones_no_number() -> None:
-    drawn = bootstrap.draws(5, 50, 0)
-    np.testing.assert_array_equal(drawn.sum(axis=1), 5)
-    np.testing.assert_array_equal(drawn, bootstrap.draws(5, 50, 0))
-    same = bootstrap.with_interval(
-        "f1", lambda c: scores.f1(c[..., 0], c[..., 1], c[..., 2]), np.tile([6.0, 2, 1], (5, 1)), drawn
-    )
-    assert same["f1_low"] == pytest.approx(same["f1"]) and same["f1_high"] == pytest.approx(12 / 15)
-    nothing = bootstrap.with_interval(
-        "f1", lambda c: scores.ratio(c[..., 0], c[..., 1]), np.zeros((5, 2)), drawn
-    )
-    assert set(nothing.values()) == {None}
-
-
 # ---------------------------------------------------------------------------------------- matching
 def found_plume(rows: slice, cols: slice, number: int = 1) -> Plume:
     """A full rectangle."""
@@ -194,7 +167,9 @@ def test_detection_curve_finds_the_curve_that_made_the_plumes() -> None:
     rate_kg_h, wind = np.exp(rng.uniform(np.log(10), np.log(3000), 4000)), rng.uniform(1.5, 7, 4000)
     p = 1 / (1 + np.exp(-2 * (np.log(rate_kg_h / wind) - np.log(40))))
     group = rng.integers(0, 50, 4000)
-    curve = fit_detection(rate_kg_h, wind, rng.random(4000) < p, group, bootstrap.draws(50, 200, 0))
+    curve = fit_detection(
+        rate_kg_h, wind, rng.random(4000) < p, group, bootstrap.draws(50, 200, 0, "plume-bootstrap")
+    )
     half, each = curve.rate_at(0.5, 3.0)
     assert half == pytest.approx(120, rel=0.08)
     low, high = bootstrap.interval(each)
@@ -209,7 +184,7 @@ def test_detection_curve_finds_the_curve_that_made_the_plumes() -> None:
 
 def test_detection_curve_stays_finite_where_all_or_none_are_found() -> None:
     rate_kg_h, wind, group = np.geomspace(20, 2000, 12), np.full(12, 3.0), np.arange(12) % 3
-    drawn = bootstrap.draws(3, 60, 0)
+    drawn = bootstrap.draws(3, 60, 0, "plume-bootstrap")
     for found in (np.ones(12, bool), np.zeros(12, bool), rate_kg_h > 200):
         curve = fit_detection(rate_kg_h, wind, found, group, drawn)
         value, each = curve.probability(rate_kg_h, 3.0)
@@ -241,7 +216,7 @@ def made_pairs(count: int, spread: float, factor: float = 1.0) -> list[Pair]:
 
 
 def test_honest_errors_cover_what_they_say_and_a_factor_is_a_bias() -> None:
-    drawn = bootstrap.draws(8, 100, 0)
+    drawn = bootstrap.draws(8, 100, 0, "plume-bootstrap")
     report, arrays = judge_rates(made_pairs(400, 0.2), Calibration(), 0.25, drawn, seed=1)
     assert report["coverage_68"] == pytest.approx(0.68, abs=0.04)
     assert report["coverage_95"] == pytest.approx(0.95, abs=0.03)
@@ -255,7 +230,9 @@ def test_honest_errors_cover_what_they_say_and_a_factor_is_a_bias() -> None:
 
 
 def test_no_pairs_give_no_numbers() -> None:
-    report, arrays = judge_rates([], Calibration(), 0.25, bootstrap.draws(3, 20, 0), seed=0)
+    report, arrays = judge_rates(
+        [], Calibration(), 0.25, bootstrap.draws(3, 20, 0, "plume-bootstrap"), seed=0
+    )
     assert report["plumes"] == 0 and report["bias"] is None and report["coverage_68"] is None
     assert len(arrays["true_kg_h"]) == 0
 

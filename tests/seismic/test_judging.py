@@ -1,4 +1,4 @@
-"""Judging against closed forms: errors, intervals, the floor of speckle, detection, anomalies."""
+"""Judging against closed forms: errors, groups, the floor of speckle, detection, anomalies."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import pytest
 import torch
 from scipy.stats import norm
 
+from earthsignals.bootstrap import Groups, auc
 from earthsignals.seismic.evaluate import evaluate
 from earthsignals.seismic.judging import anomalies, groups
-from earthsignals.seismic.judging.bootstrap import Stations, auc, named, roc
 from earthsignals.seismic.judging.detection import Trigger, choose_trigger, fit_probe
 from earthsignals.seismic.judging.floor import surrogate_floor, twin_floor
 from earthsignals.seismic.judging.reconstruction import component_errors
@@ -22,7 +22,7 @@ from earthsignals.storage import EarthSignalsError, write_json
 from tests.seismic.stand_ins import SMALL, small_models, small_store
 
 
-# ------------------------------------------------------------------------------- errors and intervals
+# ------------------------------------------------------------------------------- errors and groups
 def test_padding_counts_nowhere() -> None:
     x = torch.rand(2, 3, 5, 8)
     wrong = x.clone()
@@ -35,68 +35,12 @@ def test_padding_counts_nowhere() -> None:
     assert mae == pytest.approx(np.array([[0.1, 0, 0]] * 2), abs=1e-6)
 
 
-def test_auc_counts_pairs_and_halves_ties() -> None:
-    generator = np.random.default_rng(0)
-    score, label = generator.integers(0, 6, 60).astype(float), generator.random(60) < 0.4
-    pairs = score[label][:, None] - score[~label]
-    expected = ((pairs > 0) + 0.5 * (pairs == 0)).mean()
-    assert float(auc(score, label)) == pytest.approx(expected)
-    assert float(auc(-score, label)) == pytest.approx(1 - expected)
-    # Weights are repetitions.
-    times = generator.integers(0, 4, 60)
-    repeated = np.repeat(score, times), np.repeat(label, times)
-    weighted = auc(score, label, np.stack([times, np.ones(60)]))
-    assert weighted == pytest.approx([float(auc(*repeated)), expected])
-    # The area under the curve is what its name says (ties make the curve piecewise linear).
-    false, true = roc(score, label, 4001)
-    assert np.trapezoid(true, false) == pytest.approx(expected, abs=1e-3)
-    assert np.isnan(auc(score, np.ones(60, bool)))
-
-
-def test_intervals_come_from_stations_not_records() -> None:
-    """Records of a station are alike: the interval is that of a mean of stations, far wider than naive."""
-    generator = np.random.default_rng(1)
-    offsets = generator.standard_normal(40)
-    names = np.repeat([f"XX.S{n:02d}" for n in range(40)], 50)
-    values = np.repeat(offsets, 50) + 0.01 * generator.standard_normal(2000)
-    value, low, high = Stations.of(names, 2000, seed=1).mean(values)
-    assert value == pytest.approx(values.mean())
-    expected = 2 * 1.96 * offsets.std() / np.sqrt(40)
-    assert high - low == pytest.approx(expected, rel=0.1)
-    assert high - low > 5 * (2 * 1.96 * values.std() / np.sqrt(2000))
-
-
-def test_means_leave_out_what_is_unknown() -> None:
-    stations = Stations.of(np.array(["a", "a", "b", "b"]), 100, seed=0)
-    values = np.array([[1.0, np.nan], [3.0, np.nan], [np.nan, np.nan], [5.0, np.nan]])
-    means = stations.mean(values)
-    assert means.shape == (2, 3)
-    assert means[0, 0] == pytest.approx(3.0)
-    assert np.isnan(means[1]).all()
-    assert named("x", means[1]) == {"x": None, "x_low": None, "x_high": None}
-    assert stations.mean(np.array([7.0] * 4)).tolist() == [7.0, 7.0, 7.0]
-
-
-def test_paired_differences_know_that_records_are_the_same() -> None:
-    generator = np.random.default_rng(2)
-    names = np.repeat([f"S{n}" for n in range(30)], 10)
-    hard = np.repeat(generator.random(30), 10)
-    stations = Stations.of(names, 500, seed=3)
-    one, other = stations.mean(hard), stations.mean(hard + 0.001)
-    difference = stations.mean(hard - (hard + 0.001))
-    assert one[2] > other[1]  # the intervals overlap
-    assert difference[2] < 0  # and yet the one is better, always
-    # Other records of the same stations meet the same resamples.
-    again = stations.elsewhere(names[::10])
-    assert again.resampled_mean(hard[::10])[1] == pytest.approx(stations.resampled_mean(hard)[1])
-
-
 def test_bins_are_closed_below_and_groups_tell_their_records() -> None:
     values = np.array([5.0, 9.9, 10.0, np.nan, 19.0, 1000.0])
     grouping = groups.by_bins("snr", values)
     assert grouping.edges.tolist() == [5.0, 10.0, 20.0]
     assert grouping.member.tolist() == [0, 0, 1, -1, 1, -1]
-    stations = Stations.of(np.array(["a", "b", "a", "b", "a", "b"]), 50, seed=0)
+    stations = Groups.of(np.array(["a", "b", "a", "b", "a", "b"]), 50, 0, "seismic-bootstrap")
     means = groups.means(grouping, np.array([1.0, 3.0, 5.0, 9.0, 7.0, 9.0]), stations)
     assert means[:, 0].tolist() == [2.0, 6.0]
     told = groups.table(grouping, {"model": means})

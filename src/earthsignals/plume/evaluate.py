@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 import torch
 
+from earthsignals import bootstrap
 from earthsignals.plume.baselines import choose_for_tiles
 from earthsignals.plume.checkpoint import SaliencyModel
 from earthsignals.plume.dataset import TileFile
 from earthsignals.plume.imagery.index import SceneIndex
-from earthsignals.plume.judging import bootstrap, tile_scores
+from earthsignals.plume.judging import tile_scores
 from earthsignals.plume.judging.evaluate_scenes import judge_scenes
 from earthsignals.plume.judging.scores import best_f1_threshold
 from earthsignals.plume.judging.tile_scores import Method, TileSet, scored, tile_set
@@ -88,7 +89,9 @@ def _judge_tiles(
             f"{file.path}: the test split has {len(test)} tiles, {int(test.label.sum())} with a plume; "
             "evaluation needs both kinds. Make more scenes (plume.scenes) and run `dvc repro plume-tiles`"
         )
-    drawn = bootstrap.draws(test.flightlines, params.evaluate.bootstrap, params.evaluate.seed)
+    drawn = bootstrap.draws(
+        test.flightlines, params.evaluate.bootstrap, params.evaluate.seed, "plume-bootstrap"
+    )
     (area, area_f1), (z, z_f1) = choose_for_tiles(validation.chunks(), validation.label)
     probability = tile_probabilities(model, test, params.tiles.minimum_plume_pixels)
     methods = {
@@ -129,7 +132,9 @@ def _judge_peer(file: TileFile, peer: SaliencyModel, params: PlumeParams) -> dic
     if peer.architecture == "unet":
         validation = tile_set(group, "validation")
         threshold, _ = best_f1_threshold(tile_probabilities(peer, validation, fewest), validation.label)
-    drawn = bootstrap.draws(test.flightlines, params.evaluate.bootstrap, params.evaluate.seed)
+    drawn = bootstrap.draws(
+        test.flightlines, params.evaluate.bootstrap, params.evaluate.seed, "plume-bootstrap"
+    )
     method = Method(tile_probabilities(peer, test, fewest), threshold)
     return tile_scores.judge(method, test, drawn) | {"window": peer.window}
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from earthsignals.bootstrap import Groups
 from earthsignals.compute.device import choose_device
 from earthsignals.seismic.judging import sections
-from earthsignals.seismic.judging.bootstrap import Stations
 from earthsignals.seismic.judging.fitted import Fitted, Models, fit
 from earthsignals.seismic.judging.floor import surrogate_floor, twin_floor
 from earthsignals.seismic.judging.latents import latents_of
@@ -69,7 +69,7 @@ def judge(
             "records (`dvc repro seismic-pack`) or check their categories in records.csv"
         )
     resamples, seed = params.evaluate.bootstrap, params.evaluate.seed
-    stations = Stations.of(population.station, resamples, seed)
+    stations = Groups.of(population.station, resamples, seed, "seismic-bootstrap")
     scene = Scene(store, population, models, fitted, params, stations)
     preprocessing = models.bottleneck.preprocessing
     estimates = surrogate_floor(store, rows, preprocessing, seed)

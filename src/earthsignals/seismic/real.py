@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from earthsignals.bootstrap import Groups, named
 from earthsignals.compute.mapping import progress
 from earthsignals.compute.seeds import philox
 from earthsignals.seismic.dataset import list_sources
 from earthsignals.seismic.denoising.augment import surrogate_noise
 from earthsignals.seismic.evaluate import check_windows, judge, on_device
-from earthsignals.seismic.judging.bootstrap import Stations, named
 from earthsignals.seismic.judging.fitted import Models, fit
 from earthsignals.seismic.judging.population import Population
 from earthsignals.seismic.params import SeismicParams
@@ -198,7 +198,9 @@ def _auc_by_noise(
     if "detection/label" not in arrays:
         return {}
     population = Population.of(store, np.arange(len(store)))
-    stations = Stations.of(population.station, params.evaluate.bootstrap, params.evaluate.seed)
+    stations = Groups.of(
+        population.station, params.evaluate.bootstrap, params.evaluate.seed, "seismic-bootstrap"
+    )
     made = store.metadata["trace_name_original"].str.startswith(SURROGATE).to_numpy(bool)
     found: dict[str, dict[str, Any]] = {}
     for name, noise in (("recorded", ~made & ~population.is_event), ("surrogates", made)):

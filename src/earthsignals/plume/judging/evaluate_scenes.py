@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from earthsignals import bootstrap
 from earthsignals.compute.mapping import progress
 from earthsignals.plume.baselines import ThresholdArea, ZScore, choose_for_pixels
 from earthsignals.plume.checkpoint import SaliencyModel
 from earthsignals.plume.detection.rate_error import Calibration
 from earthsignals.plume.imagery.index import Scene, SceneIndex
-from earthsignals.plume.judging import bootstrap, scene_scores
+from earthsignals.plume.judging import scene_scores
 from earthsignals.plume.judging.maps import MappedScene, map_path, read_mapped
 from earthsignals.plume.judging.rate_scores import Pair, judge_rates, pairs
 from earthsignals.plume.judging.scene_scores import Judgement, Opinion, TruePlumes
@@ -82,7 +83,7 @@ def judge_scenes(
             without_rate = {reason: without_rate.get(reason, 0) + n for reason, n in left_out.items()}
             shown = max(shown, _picture(mapped, truth, judged["model"][-1]), key=lambda item: item[0])
             bar.advance()
-    drawn = bootstrap.draws(len(scenes), params.evaluate.bootstrap, params.evaluate.seed)
+    drawn = bootstrap.draws(len(scenes), params.evaluate.bootstrap, params.evaluate.seed, "plume-bootstrap")
     frozen = {
         "pixels": {
             "threshold_area": {"threshold_ppm_m": area.threshold_ppm_m, "area_px": area.area_px},

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from earthsignals import bootstrap
 from earthsignals.compute.seeds import philox
 from earthsignals.plume.detection.rate_error import Calibration, Rate, rate_of
-from earthsignals.plume.judging import bootstrap, scores
+from earthsignals.plume.judging import scores
 from earthsignals.plume.judging.matching import Matches
 
 WINDS = 25
@@ -105,9 +106,7 @@ def judge_rates(
         "model_error": calibration.model_error,
     }  # fmt: skip
     for k, name in enumerate(("coverage_68", "coverage_95", "coverage_68_true_wind")):
-        report |= bootstrap.with_interval(
-            name, lambda c, k=k: scores.ratio(c[..., k], c[..., 3]), counts, drawn
-        )
+        report |= bootstrap.of_sums(name, lambda c, k=k: scores.ratio(c[..., k], c[..., 3]), counts, drawn)
     bias = [_weighted_median(error, weights[group]) for weights in (np.ones(drawn.shape[1]), *drawn)]
     low, high = bootstrap.interval(np.array(bias[1:]))
     report |= {"bias": bootstrap.number(bias[0]), "bias_low": bootstrap.number(low)}

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
+from earthsignals import bootstrap
 from earthsignals.plume.baselines import ThresholdArea, ZScore, median_filtered, z_score
 from earthsignals.plume.detection.detect import EIGHT, Detections, plume_mask
 from earthsignals.plume.imagery.index import Scene
-from earthsignals.plume.judging import bootstrap, scores
+from earthsignals.plume.judging import scores
 from earthsignals.plume.judging.matching import Matches, label_map, match, owners
 from earthsignals.plume.judging.sensitivity import DetectionCurve, fit_detection, shares_by_wind
 
@@ -129,16 +130,14 @@ def pixel_report(judged: Sequence[Judgement], drawn: np.ndarray) -> dict[str, fl
     counts = np.stack([j.pixels for j in judged])
     found: dict[str, float | None] = {}
     for name, statistic in (("iou", scores.iou), ("f1", scores.f1)):
-        found |= bootstrap.with_interval(
+        found |= bootstrap.of_sums(
             name, lambda c, s=statistic: s(c[..., 0], c[..., 1], c[..., 2]), counts, drawn
         )
-    found |= bootstrap.with_interval(
-        "precision", lambda c: scores.precision(c[..., 0], c[..., 1]), counts, drawn
-    )
-    found |= bootstrap.with_interval("recall", lambda c: scores.recall(c[..., 0], c[..., 2]), counts, drawn)
+    found |= bootstrap.of_sums("precision", lambda c: scores.precision(c[..., 0], c[..., 1]), counts, drawn)
+    found |= bootstrap.of_sums("recall", lambda c: scores.recall(c[..., 0], c[..., 2]), counts, drawn)
     tallies = np.stack([j.tally.ravel() for j in judged])
     bins = len(EDGES) - 1
-    return found | bootstrap.with_interval(
+    return found | bootstrap.of_sums(
         "auprc", lambda t: scores.average_precision(t[..., :bins], t[..., bins:]), tallies, drawn
     )
 
@@ -187,10 +186,10 @@ def plume_report(
         "plumes": len(found), "detected": int(found.sum()), "false_alarms": int(alarms.sum()),
         "area_km2": float(km2.sum()), "cut": bootstrap.number(cut),
     }  # fmt: skip
-    report |= bootstrap.with_interval(
+    report |= bootstrap.of_sums(
         "detected_share", lambda c: scores.ratio(c[..., 0], c[..., 1]), per_scene, drawn
     )
-    report |= bootstrap.with_interval(
+    report |= bootstrap.of_sums(
         "false_alarms_per_km2", lambda c: scores.ratio(c[..., 2], c[..., 3]), per_scene, drawn
     )
     known = np.isfinite(plumes.rate_kg_h) & np.isfinite(plumes.wind_m_s)

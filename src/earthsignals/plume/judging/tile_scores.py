@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from earthsignals.plume.judging import bootstrap, scores
+from earthsignals import bootstrap
+from earthsignals.plume.judging import scores
 from earthsignals.plume.tiles.tilefile import KINDS, TileGroup
 
 RECALLS = np.linspace(0.01, 1.0, 100)
@@ -86,7 +87,7 @@ def judge(method: Method, tiles: TileSet, drawn: np.ndarray) -> dict[str, float 
     }
     found: dict[str, float | None] = {"threshold": bootstrap.number(method.threshold)}
     for name, statistic in statistics.items():
-        found |= bootstrap.with_interval(name, statistic, counts, drawn)
+        found |= bootstrap.of_sums(name, statistic, counts, drawn)
     tally = scores.tally(method.score, tiles.label, tiles.flightline, tiles.flightlines)
     low, high = bootstrap.interval(scores.average_precision(drawn @ tally.positives, drawn @ tally.negatives))
     area = {"auprc": scores.average_precision(*tally.total()), "auprc_low": low, "auprc_high": high}

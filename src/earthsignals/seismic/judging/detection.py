@@ -16,7 +16,7 @@ from obspy.signal.trigger import classic_sta_lta
 from scipy.signal import butter, sosfilt
 from sklearn.linear_model import LogisticRegression
 
-from earthsignals.seismic.judging.bootstrap import auc
+from earthsignals.bootstrap import auc
 
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)  # C of sklearn: smaller is a stronger prior
 WINDOWS_S = ((0.3, 3.0), (0.5, 5.0), (1.0, 8.0), (2.0, 8.0))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from earthsignals.seismic.judging.bootstrap import Stations, named
+from earthsignals.bootstrap import Groups, named
 
 EDGES = {
     "snr": (-20.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0, 100.0),  # dB
@@ -51,7 +51,7 @@ def by_name(values: np.ndarray) -> Grouping:
     return Grouping(member.astype(np.int64), names.tolist())
 
 
-def means(grouping: Grouping, values: np.ndarray, stations: Stations) -> np.ndarray:
+def means(grouping: Grouping, values: np.ndarray, stations: Groups) -> np.ndarray:
     """Mean of values (N,) in each group with its interval over stations: (groups, 3)."""
     found = np.full((len(grouping.names), 3), np.nan)
     for group in range(len(grouping.names)):

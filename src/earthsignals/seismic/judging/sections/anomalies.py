@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from earthsignals.bootstrap import named
 from earthsignals.compute.mapping import progress
 from earthsignals.seismic.judging import reconstruction
 from earthsignals.seismic.judging.anomalies import FAULTS, inject, knn, mahalanobis
-from earthsignals.seismic.judging.bootstrap import named
 from earthsignals.seismic.judging.latents import encode
 from earthsignals.seismic.judging.sections.scene import Arrays, Metrics, Scene
 from earthsignals.seismic.spectrogram.image import SpectrogramImage

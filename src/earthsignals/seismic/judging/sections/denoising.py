@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from earthsignals.bootstrap import Groups, named
 from earthsignals.seismic.denoising.judge import judge_denoising, pairs
 from earthsignals.seismic.denoising.mixing import mix
 from earthsignals.seismic.denoising.waveform import denoise
 from earthsignals.seismic.judging import groups
-from earthsignals.seismic.judging.bootstrap import Stations, named
 from earthsignals.seismic.judging.sections.scene import Arrays, Metrics, Scene
 from earthsignals.seismic.store.packed import evenly
 
@@ -61,7 +61,7 @@ def denoising(scene: Scene) -> tuple[Metrics, Arrays]:
 
 
 def _denoising_by_kind(
-    kinds: np.ndarray, stations: Stations, told: Mapping[str, np.ndarray], zero: int
+    kinds: np.ndarray, stations: Groups, told: Mapping[str, np.ndarray], zero: int
 ) -> Metrics:
     grouping = groups.by_name(kinds)
     return groups.table(grouping, {

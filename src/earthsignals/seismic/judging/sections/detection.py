@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from earthsignals.seismic.judging.bootstrap import Stations, auc, named, roc, with_interval
+from earthsignals.bootstrap import Groups, auc, named, roc, with_interval
 from earthsignals.seismic.judging.sections.scene import Arrays, Metrics, Scene
 
 
@@ -55,7 +55,7 @@ def _auc_or_none(score: np.ndarray, label: np.ndarray) -> float | None:
     return float(auc(score, label)) if label.any() and not label.all() else None
 
 
-def _auc_difference(stations: Stations, one: np.ndarray, other: np.ndarray, label: np.ndarray) -> np.ndarray:
+def _auc_difference(stations: Groups, one: np.ndarray, other: np.ndarray, label: np.ndarray) -> np.ndarray:
     """How much larger the first score's AUC is, with its paired interval: (3,)."""
     each = stations.weights[:, stations.group]
     value = auc(one, label) - auc(other, label)

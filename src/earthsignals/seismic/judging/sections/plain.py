@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from earthsignals.bootstrap import named
 from earthsignals.seismic.judging import reconstruction
-from earthsignals.seismic.judging.bootstrap import named
 from earthsignals.seismic.judging.sections.reconstruction import curves
 from earthsignals.seismic.judging.sections.scene import Arrays, Metrics, Scene
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from earthsignals.bootstrap import Groups, named, with_interval
 from earthsignals.seismic.judging import groups, reconstruction
-from earthsignals.seismic.judging.bootstrap import Stations, named, with_interval
 from earthsignals.seismic.judging.reconstruction import Errors
 from earthsignals.seismic.judging.sections.scene import Arrays, Floor, Metrics, Scene
 
@@ -94,7 +94,7 @@ def _error_arrays(
 
 
 def curves(
-    prefix: str, found: Mapping[str, Mapping[int, Errors]], chosen: np.ndarray, stations: Stations
+    prefix: str, found: Mapping[str, Mapping[int, Errors]], chosen: np.ndarray, stations: Groups
 ) -> Arrays:
     """Sizes (k,) and means with intervals (k, 3) of the chosen records, for each method."""
     arrays: Arrays = {}

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from earthsignals.seismic.judging.bootstrap import Stations
+from earthsignals.bootstrap import Groups
 from earthsignals.seismic.judging.fitted import Fitted, Models
 from earthsignals.seismic.judging.population import Population
 from earthsignals.seismic.params import SeismicParams
@@ -38,7 +38,7 @@ class Scene:
     models: Models
     fitted: Fitted
     params: SeismicParams
-    stations: Stations
+    stations: Groups
 
     @property
     def events(self) -> np.ndarray:

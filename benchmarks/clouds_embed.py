@@ -1,0 +1,268 @@
+"""The dense embedding of a scene beside cutting and running each window, measured in one run.
+
+    python benchmarks/clouds_embed.py [--quick] [--report reports/benchmarks/clouds_embed.json]
+
+A scene of 2100 x 1400 pixels is made here, smooth and rough noise, with windows of 256 pixels at a step of 16:
+8,352 of them. The networks are ResNet-18 at half width (the default, 32) and at full width (64), weights and
+statistics at random: neither cost nor rounding depends on training. For each:
+
+- ours: `embed_scene`, from the scene in memory to the array of embeddings;
+- theirs: windows cut out and run by the network in the fastest of some batch sizes; and with its batch
+  normalisations folded into the convolutions, which ours also does (`speedup_vs_folded`).
+
+In CPU seconds per window on one thread, in turns, so that a busy machine slows both; `speedup` is the ratio of
+medians over the rounds, at half width. Ours always embeds all windows of the scene (with --quick at full width a
+third of its rows); theirs are run on a sample of them, as each costs the same, and scaled up; without --quick,
+at half width, every window is run. `images_per_s` are windows by the clock on all cores.
+
+`max_abs_diff` is the largest difference of ours from theirs on the windows run, `max_rel_diff` relative to the
+largest value. A trunk that pads as published (`zero`) can be shared only inexactly: how far off that is, is told
+as `zero_padding_rel_diff`, and by default it is not done. `peak_gb` is the memory of a process that embeds the
+scene to a file, `peak_gb_tall` of one with four times the rows. Last line: one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import datetime as dt
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.ndimage import gaussian_filter
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from earthsignals.clouds.checkpoint import EmbeddingModel
+from earthsignals.clouds.dense.fields import embed_to_file
+from earthsignals.clouds.dense.shared import embed_scene
+from earthsignals.clouds.dense.sliding import cut_windows
+from earthsignals.clouds.dense.windows import Windows
+from earthsignals.clouds.embedding import embed_tiles
+from earthsignals.clouds.imagery.plane import Plane
+from earthsignals.clouds.imagery.scene import Scene
+from earthsignals.clouds.networks.resnet import BasicBlock, EmbeddingNetwork
+from earthsignals.clouds.params import GridParams
+from earthsignals.compute.memory import peak_memory_gb
+from earthsignals.compute.seeds import philox
+from earthsignals.settings import cpu_count
+from earthsignals.storage import write_json
+from earthsignals.tracking import describe_machine
+
+ROWS, COLUMNS, SIZE, STEP, KM = 1400, 2100, 256, 16, 200.0
+WIDTHS = {"half": (32, 32, 256), "full": (64, 100, 512)}  # channels, embedding, hidden
+TILES_AT_ONCE = (8, 16, 32)
+TOLERANCE = 1e-5
+"""Of the largest value: rounding of float32 sums through a score of layers."""
+# Ranges of the batch normalisations: nothing is left at a value that would make a fault invisible.
+STATISTICS = {"running_mean": (-0.3, 0.3), "running_var": (0.5, 2), "weight": (0.7, 1.4), "bias": (-0.3, 0.3)}
+
+
+def make_scene(rows: int = ROWS) -> Scene:
+    """Noise with scales from a pixel to a tile."""
+    white = philox(0, "benchmark-clouds-embed").standard_normal((3, rows, COLUMNS), dtype=np.float32)
+    values = sum(each / each.std() for each in (gaussian_filter(white, (0, s, s)) for s in (1, 6, 40)))
+    return Scene(
+        f"noise-{rows}", dt.datetime(2020, 1, 1, 15, tzinfo=dt.UTC),
+        Plane.around(15.0, -50.0, KM / SIZE, (rows, COLUMNS)),
+        np.clip(128 + 40 * values, 0, 255).astype(np.uint8), np.ones((rows, COLUMNS), bool),
+        ("red", "green", "blue"), "visible",
+    )  # fmt: skip
+
+
+def make_model(name: str, padding: str = "none-in-trunk") -> EmbeddingModel:
+    """A network with every weight and statistic at random."""
+    torch.manual_seed(0)
+    width, embedding, hidden = WIDTHS[name]
+    network = EmbeddingNetwork("resnet18", width, padding, False, embedding, hidden).eval().requires_grad_(False)
+    draw = philox(1, "benchmark-clouds-embed", width)
+    for module in network.modules():
+        if isinstance(module, (nn.BatchNorm2d, nn.BatchNorm1d)):
+            for key, (low, high) in STATISTICS.items():
+                getattr(module, key).copy_(torch.from_numpy(draw.uniform(low, high, module.num_features)))
+    return EmbeddingModel(network, GridParams(tile_km=KM, tile_px=SIZE), name=name)
+
+
+def folded(model: EmbeddingModel) -> EmbeddingModel:
+    """The same network with its batch normalisations folded into its convolutions."""
+    network = copy.deepcopy(model.network)
+    network.conv1, network.bn1 = fuse_conv_bn_eval(network.conv1, network.bn1), nn.Identity()
+    for block in network.modules():
+        if isinstance(block, BasicBlock):
+            for number in "12":
+                convolution, norm = getattr(block, f"conv{number}"), getattr(block, f"bn{number}")
+                setattr(block, f"conv{number}", fuse_conv_bn_eval(convolution, norm))
+                setattr(block, f"bn{number}", nn.Identity())
+            if block.downsample is not None:
+                block.downsample = nn.Sequential(fuse_conv_bn_eval(*block.downsample))
+    return EmbeddingModel(network, model.grid, name=model.name)
+
+
+def timed(work: Callable[[], Any]) -> tuple[float, float, Any]:
+    """CPU seconds, wall seconds, and what came out."""
+    cpu, wall = time.process_time(), time.perf_counter()
+    result = work()
+    return time.process_time() - cpu, time.perf_counter() - wall, result
+
+
+def run_each(model: EmbeddingModel, scene: Scene, corners: np.ndarray, at_once: int) -> np.ndarray:
+    """Cut and run windows, so many at a time."""
+    # `embed_tiles` counts its batch in tiles of 128 pixels.
+    batch = at_once * SIZE**2 // 128**2
+    parts = [
+        embed_tiles(model, cut_windows(scene, corners[start : start + at_once], SIZE), batch)
+        for start in range(0, len(corners), at_once)
+    ]
+    return np.concatenate(parts)
+
+
+@dataclass
+class Race:
+    """Ours and theirs on one thread, in turns."""
+
+    model: EmbeddingModel
+    scene: Scene
+
+    def __post_init__(self) -> None:
+        self.windows = Windows.of(self.scene.plane.shape, SIZE, STEP)
+        self.count = int(np.prod(self.windows.shape))
+        self.folded = folded(self.model)
+
+    def places(self, count: int, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and columns of windows, without repetition."""
+        draw = philox(2, "benchmark-clouds-embed-places", number)
+        return np.unravel_index(draw.permutation(self.count)[:count], self.windows.shape)
+
+    def corners(self, where: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+        return np.stack([self.windows.row[where[0]], self.windows.column[where[1]]], 1)
+
+    def fastest(self) -> int:
+        """Tiles at a time that cost theirs least."""
+        corners = self.corners(self.places(max(TILES_AT_ONCE), 99))
+        run_each(self.model, self.scene, corners[:8], 8)  # warms up
+        return min(TILES_AT_ONCE, key=lambda n: timed(lambda: run_each(self.model, self.scene, corners, n))[0])
+
+    def run(self, rounds: int, tiles: int) -> dict[str, Any]:
+        """`tiles` of theirs a round; 0: every window, once."""
+        at_once = self.fastest()
+        spent: dict[str, list[float]] = {"ours": [], "theirs": [], "theirs, folded": []}
+        difference = largest = 0.0
+        for number in range(rounds):
+            seconds, _, dense = timed(lambda: embed_scene(self.model, self.scene, STEP, mode="exact", quiet=True))
+            spent["ours"].append(seconds / self.count)
+            where = self.places(tiles or self.count, number)
+            corners = self.corners(where)
+            for name, model in (("theirs", self.model), ("theirs, folded", self.folded)):
+                some = corners if name == "theirs" else corners[: max(32, tiles // 2)]
+                seconds, _, found = timed(lambda m=model, c=some: run_each(m, self.scene, c, at_once))
+                spent[name].append(seconds / len(some))
+                if name == "theirs":
+                    difference = max(difference, float(np.abs(dense.values[where] - found).max()))
+                    largest = max(largest, float(np.abs(found).max()))
+        typical = {name: 1000 * statistics.median(values) for name, values in spent.items()}
+        return {
+            "windows": self.count, "windows_run": rounds * (tiles or self.count), "tiles_at_once": at_once,
+            "cpu_ms_per_window": typical, "speedup": typical["theirs"] / typical["ours"],
+            "speedup_vs_folded": typical["theirs, folded"] / typical["ours"],
+            "max_abs_diff": difference, "max_rel_diff": difference / largest,
+        }  # fmt: skip
+
+
+def clock(model: EmbeddingModel, scene: Scene) -> dict[str, float]:
+    """Wall seconds of the whole scene on all cores."""
+    torch.set_num_threads(cpu_count())
+    _, seconds, dense = timed(lambda: embed_scene(model, scene, STEP, mode="exact", quiet=True))
+    torch.set_num_threads(1)
+    return {"scene_seconds": seconds, "images_per_s": float(np.prod(dense.windows.shape)) / seconds}
+
+
+def peak(rows: int) -> float:
+    """GiB of a process that embeds a scene of so many rows to a file."""
+    command = [sys.executable, __file__, "--peak", str(rows)]
+    return float(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.split()[-1])
+
+
+def zero_padding(rows: int) -> float:
+    """How far inexact sharing of a padded trunk is off, relative to the largest value."""
+    found = embed_scene(make_model("half", "zero"), make_scene(rows), 64, mode="shared", quiet=True)
+    return float(found.difference)
+
+
+def measure(quick: bool) -> dict[str, Any]:
+    """Everything; prints the table and returns the figures."""
+    scene, out = make_scene(), {}
+    plans = {"half": (scene, 2, 64), "full": (make_scene(480), 1, 32)} if quick else {
+        "half": (scene, 1, 0), "full": (scene, 3, 256)
+    }  # fmt: skip
+    print(f"{'one thread, CPU milliseconds per window':<42}{'ours':>8}{'theirs':>9}{'folded':>9}{'speed-up':>10}")
+    for name, (seen, rounds, tiles) in plans.items():
+        model = make_model(name)
+        found = out[name] = Race(model, seen).run(rounds, tiles)
+        if found["max_rel_diff"] > TOLERANCE:
+            raise SystemExit(f"error: embeddings differ by {found['max_rel_diff']:.1e}, more than {TOLERANCE:.0e}")
+        cpu = found["cpu_ms_per_window"]
+        text = f"ResNet-18 of width {WIDTHS[name][0]}, {found['windows']:,} windows"
+        print(
+            f"{text:<42}{cpu['ours']:8.2f}{cpu['theirs']:9.2f}{cpu['theirs, folded']:9.2f}"
+            f"{found['speedup']:9.1f} x", flush=True,
+        )  # fmt: skip
+        if not quick or name == "half":
+            found |= clock(model, seen)
+    half, full = out["half"], out["full"]
+    figures = {
+        **{key: half[key] for key in ("speedup", "speedup_vs_folded", "max_abs_diff", "max_rel_diff")},
+        "images_per_s": half["images_per_s"], "scene_seconds": half["scene_seconds"],
+        "speedup_full_width": full["speedup"], "max_rel_diff_full_width": full["max_rel_diff"],
+        "zero_padding_rel_diff": zero_padding(512), "peak_gb": peak(ROWS),
+        "widths": out, "extrapolated": half["windows_run"] < half["windows"],
+        "threads": cpu_count(), "machine": describe_machine(),
+    }  # fmt: skip
+    if not quick:
+        figures["peak_gb_tall"] = peak(4 * ROWS)
+    _print(figures)
+    return figures
+
+
+def _print(figures: Mapping[str, Any]) -> None:
+    half = figures["widths"]["half"]
+    run = f"{half['windows_run']:,} windows run one by one" + (", scaled up" if figures["extrapolated"] else "")
+    peaks = " and ".join(f"{figures[key]:.2f} GB" for key in ("peak_gb", "peak_gb_tall") if key in figures)
+    print(f"half width: {run}, {half['tiles_at_once']} at a time; the largest difference is "
+          f"{half['max_abs_diff']:.1e}, {half['max_rel_diff']:.1e} of the largest value")  # fmt: skip
+    print(f"the whole scene takes {half['scene_seconds']:.1f} s on {figures['threads']} threads, "
+          f"{half['images_per_s']:.0f} windows a second; peak {peaks}")  # fmt: skip
+    print(f"sharing a trunk with padding `zero` would be off by {figures['zero_padding_rel_diff']:.0%} of the "
+          "largest value, and is not done")  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="fewer windows one by one: under a minute on 2 cores")
+    parser.add_argument("--report", type=Path, help="also write the figures to this JSON file")
+    parser.add_argument("--peak", type=int, metavar="ROWS", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    # One thread in this process: CPU seconds are then those of work, on both sides.
+    torch.set_num_threads(1)
+    if arguments.peak:
+        with tempfile.TemporaryDirectory(prefix="clouds-embed-") as folder:
+            embed_to_file(make_model("half"), make_scene(arguments.peak), Path(folder) / "map.nc", STEP)
+        print(peak_memory_gb())
+        return
+    figures = measure(arguments.quick)
+    if arguments.report:
+        write_json(arguments.report, figures)
+    print(json.dumps(figures, sort_keys=True))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Clouds: from satellite scenes to embeddings of how convection organises."""

@@ -1,0 +1,1 @@
+"""Classical descriptions of a tile, the baselines of an embedding."""

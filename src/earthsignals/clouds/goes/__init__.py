@@ -1,0 +1,1 @@
+"""GOES-R scenes: buckets, downloads, composites."""

@@ -1,0 +1,1 @@
+"""Scenes on a local equal-area plane: files, index, ingest of pictures and foreign netCDF."""

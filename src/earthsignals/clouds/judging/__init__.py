@@ -1,0 +1,1 @@
+"""What an embedding knows, measured: probes, retrieval, clusters, invariances."""

@@ -1,0 +1,1 @@
+"""Synthetic scenes whose organisation is known."""

@@ -1,0 +1,1 @@
+"""Triplets of tiles: where they lie, and the file that packs them."""

@@ -1,4 +1,4 @@
-"""clouds-embed: embeddings of all tiles, dense maps of study scenes and of the series, the projector's files."""
+"""clouds-embed: embeddings of all tiles, dense maps of study scenes and the series, the projector's files."""
 
 from pathlib import Path
 

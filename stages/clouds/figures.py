@@ -1,4 +1,4 @@
-"""clouds-figures: every figure as PNG and PDF, every view as a page to touch; both folders anew as a whole."""
+"""clouds-figures: figures as PNG and PDF, views as pages to touch; both folders are replaced as a whole."""
 
 from pathlib import Path
 

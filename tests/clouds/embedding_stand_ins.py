@@ -19,7 +19,11 @@ TILE_PX, TILE_KM = 128, 200.0
 
 
 def make_network(
-    architecture: str = "resnet18", padding: str = "none-in-trunk", *, anti_aliased: bool = False, width: int = 4
+    architecture: str = "resnet18",
+    padding: str = "none-in-trunk",
+    *,
+    anti_aliased: bool = False,
+    width: int = 4,
 ) -> EmbeddingNetwork:
     """Nothing is left at a value that would hide a fault: 1, 0, or the same in all channels."""
     torch.manual_seed(5)
@@ -36,7 +40,9 @@ def make_network(
 
 def make_model(tile_px: int = TILE_PX, **network: object) -> EmbeddingModel:
     """An untrained model of tiles of 200 km."""
-    return EmbeddingModel(make_network(**network), GridParams(tile_km=TILE_KM, tile_px=tile_px), name="stand-in")
+    return EmbeddingModel(
+        make_network(**network), GridParams(tile_km=TILE_KM, tile_px=tile_px), name="stand-in"
+    )
 
 
 def make_noise(
@@ -48,6 +54,7 @@ def make_noise(
     values = coarse.repeat(8, 1).repeat(8, 2)[:, : shape[0], : shape[1]] + draw.integers(0, 90, (3, *shape))
     return Scene(
         f"noise-{number}", dt.datetime(2020, 1, 1, 12, tzinfo=dt.UTC) + dt.timedelta(hours=number),
-        Plane.around(latitude, -50.0, TILE_KM / tile_px, shape), values.astype(np.uint8), np.ones(shape, bool),
+        Plane.around(latitude, -50.0, TILE_KM / tile_px, shape), values.astype(np.uint8),
+        np.ones(shape, bool),
         ("red", "green", "blue"), "visible",
     )  # fmt: skip

@@ -158,7 +158,9 @@ def test_triplets_travel_as_pictures_and_back(call: Call, made: Path, tmp_path: 
     assert status == 0 and "60 train" in output
     status, output = call("triplets", "export", "pictures", "-t", "back.h5")
     assert status == 1 and "pictures is there already, expected a new name" in sentence(output)
-    status, output = call("triplets", "import", "nothing", "-o", "back.h5")
+    status, output = call("triplets", "import", "pictures", "-o", "back.h5")
+    assert status == 1 and "back.h5 is there already, expected a new name" in sentence(output)
+    status, output = call("triplets", "import", "nothing", "-o", "new.h5")
     assert status == 1 and "nothing: train/ holds no pictures of triplets" in sentence(output)
 
 
@@ -230,7 +232,8 @@ def test_evaluate_real_writes_its_report_and_a_run(
     found = {
         "tiles": 12, "scenes": 3, "probe": 0.75, "probe_chance": 0.33, "probe_majority": 0.5,
         "map_chance": 0.3, "says": "few",
-        "rows": {"model": {"probe": 0.75, "probe_low": 0.5, "probe_high": 0.9, "probe_p": 0.02, "map": 0.6}},
+        "rows": {"model": {"probe": 0.75, "probe_low": 0.5, "probe_high": 0.9, "probe_p": 0.02,
+                           "probe_class_mean": 0.7, "map": 0.6}},
     }  # fmt: skip
 
     class Run:
@@ -261,7 +264,7 @@ def test_evaluate_real_writes_its_report_and_a_run(
     assert status == 0, output
     assert logged["kind"] == "evaluation" and logged["artifact"] == Path("reports/clouds/real.json")
     assert logged["metrics"]["probe"] == 0.75 and logged["tags"] == {"says": "few"}
-    assert "model              probe 0.75 [0.50, 0.90]  p 0.020  mAP 0.60" in output
+    assert "model              probe 0.75 [0.50, 0.90]  p 0.020  mean of classes 0.70  mAP 0.60" in output
     assert "few" in output
 
 

@@ -1,4 +1,4 @@
-"""Dense embeddings: equal to windows run one by one, whatever is shared; bounded in memory; and their files."""
+"""Dense embeddings: equal to windows run one by one, whatever is shared; bounded in memory; their files."""
 
 from __future__ import annotations
 
@@ -52,15 +52,22 @@ def test_the_convolution_in_fourier_space_is_the_convolution(n: int, products: i
 
 
 @pytest.mark.parametrize("anti_aliased", [False, True])
-@pytest.mark.parametrize(("architecture", "size"), [("resnet18", 20), ("resnet18", 5), ("resnet34", 3), ("resnet18", 1)])
+@pytest.mark.parametrize(
+    ("architecture", "size"), [("resnet18", 20), ("resnet18", 5), ("resnet34", 3), ("resnet18", 1)]
+)
 @torch.inference_mode()
-def test_the_top_on_shared_features_is_the_network_s(architecture: str, size: int, anti_aliased: bool) -> None:
+def test_the_top_on_shared_features_is_the_network_s(
+    architecture: str, size: int, anti_aliased: bool
+) -> None:
     network = make_network(architecture, anti_aliased=anti_aliased)
     features = torch.rand(1, 8, size + 5, size + 4, generator=torch.Generator().manual_seed(0))
-    rows, columns = (each.flatten() for each in torch.meshgrid(torch.arange(6), torch.arange(5), indexing="ij"))
+    rows, columns = (
+        each.flatten() for each in torch.meshgrid(torch.arange(6), torch.arange(5), indexing="ij")
+    )
     found = Top(network, size)(features, rows, columns, batch=7)
     windows = [
-        features[0, :, r : r + size, c : c + size] for r, c in zip(rows.tolist(), columns.tolist(), strict=True)
+        features[0, :, r : r + size, c : c + size]
+        for r, c in zip(rows.tolist(), columns.tolist(), strict=True)
     ]  # fmt: skip
     assert_equal(found.numpy(), network.finish(torch.stack(windows)).numpy())
 
@@ -114,7 +121,9 @@ def test_the_trunk_in_strips_is_the_trunk_of_the_image(padding: str, monkeypatch
     rolling = RollingTrunk(network, image)
     expected = network.trunk_of(torch.from_numpy(image[None] / np.float32(255)))
     for start, stop in ((0, 4), (1, 9), (5, 9), (12, 20)):  # overlapping, nothing new, a gap
-        torch.testing.assert_close(rolling.rows(start, stop), expected[:, :, start:stop], rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(
+            rolling.rows(start, stop), expected[:, :, start:stop], rtol=1e-5, atol=1e-5
+        )
 
 
 def test_a_padded_trunk_is_not_shared_unless_asked_for() -> None:
@@ -125,7 +134,9 @@ def test_a_padded_trunk_is_not_shared_unless_asked_for() -> None:
     worst = np.abs(shared.values - sliding.values).max() / np.abs(sliding.values).max()
     assert shared.difference == pytest.approx(worst, rel=1e-4)  # nine windows: all are in the sample
     assert worst > 100 * EXACT  # it is another embedding, not a rounding
-    with pytest.raises(EarthSignalsError, match="padding `zero`, which overlapping windows cannot share exactly"):
+    with pytest.raises(
+        EarthSignalsError, match="padding `zero`, which overlapping windows cannot share exactly"
+    ):
         embed_scene(model, scene, 16, mode="exact")
     with pytest.raises(EarthSignalsError, match="no mode `fast`"):
         embed_scene(model, scene, 16, mode="fast")
@@ -133,7 +144,9 @@ def test_a_padded_trunk_is_not_shared_unless_asked_for() -> None:
 
 def test_windows_far_apart_have_nothing_to_share() -> None:
     model, scene = make_model(), make_noise((128, 400))
-    assert embed_scene(model, scene, 136).mode == "sliding"  # two of 128 in 400 columns, less than all of them
+    assert (
+        embed_scene(model, scene, 136).mode == "sliding"
+    )  # two of 128 in 400 columns, less than all of them
     assert embed_scene(model, scene, 8).mode == "shared"
 
 
@@ -145,7 +158,7 @@ def test_windows_with_missing_pixels_are_nan_and_counted(mode: str) -> None:
     gappy = replace(scene, valid=valid, values=np.where(valid, scene.values, 0).astype(np.uint8))
     dense = embed_scene(model, gappy, 16, mode=mode)
     rows, columns = dense.windows.row, dense.windows.column
-    sees = ((rows <= 150) & (150 < rows + TILE_PX))[:, None] & ((columns <= 40) & (40 < columns + TILE_PX))
+    sees = ((rows <= 150) & (rows + TILE_PX > 150))[:, None] & ((columns <= 40) & (columns + TILE_PX > 40))
     assert np.array_equal(np.isnan(dense.values).all(-1), sees)
     assert dense.missing == sees.sum() == 9
     assert_equal(dense.values[~sees], embed_scene(model, scene, 16).values[~sees])
@@ -173,7 +186,9 @@ def test_share_of_missing_pixels_is_counted_window_by_window() -> None:
 
 def test_scenes_that_do_not_fit_are_refused_by_a_sentence() -> None:
     model = make_model()
-    with pytest.raises(EarthSignalsError, match="noise-0 has 100 x 300 pixels, expected at least one window of 128"):
+    with pytest.raises(
+        EarthSignalsError, match="noise-0 has 100 x 300 pixels, expected at least one window of 128"
+    ):
         embed_scene(model, make_noise((100, 300)), 16)
     with pytest.raises(EarthSignalsError, match=r"pixels of 3\.125 km, expected the 1\.5625 km"):
         embed_scene(model, make_noise((300, 300), tile_px=64), 16)
@@ -213,7 +228,12 @@ def test_a_map_is_read_back_and_has_its_place(tmp_path: Path) -> None:
     write_map(tmp_path / "map.nc", dense, {"model": model.name, "model_md5": ""})
     back = read_map(tmp_path / "map.nc")
     assert np.array_equal(back.values, dense.values)
-    assert (back.name, back.time, back.windows, back.plane) == (scene.name, scene.time, dense.windows, dense.plane)
+    assert (back.name, back.time, back.windows, back.plane) == (
+        scene.name,
+        scene.time,
+        dense.windows,
+        dense.plane,
+    )
     assert (back.mode, back.missing, back.difference) == ("shared", 0, None)
     with xarray.open_dataset(tmp_path / "map.nc") as field:
         assert field["embedding"].dims == ("scene", "y", "x", "component")
@@ -230,7 +250,9 @@ def test_a_map_is_read_back_and_has_its_place(tmp_path: Path) -> None:
 
 def test_a_map_streamed_to_disk_is_the_same_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, scene = make_model(), make_noise()
-    write_map(tmp_path / "whole.nc", embed_scene(model, scene, 12), {"model": model.name, "model_md5": model.md5})
+    write_map(
+        tmp_path / "whole.nc", embed_scene(model, scene, 12), {"model": model.name, "model_md5": model.md5}
+    )
     done = embed_to_file(model, scene, tmp_path / "streamed.nc", 12)
     assert done == {"mode": "shared", "windows": 7 * 10, "missing": 0}
     assert (tmp_path / "whole.nc").read_bytes() == (tmp_path / "streamed.nc").read_bytes()

@@ -143,6 +143,19 @@ def test_folders_without_scenes_are_refused(tmp_path: Path) -> None:
         find_sources(tmp_path)
 
 
+def test_scans_are_put_together_across_folders_and_copies_are_kept_apart(tmp_path: Path) -> None:
+    names = [f"OR_ABI-L1b-RadM1-M6C{band}_G17_s2019335102727{band[0]}_e20193351027344_c20193351027405.nc"
+             for band in ("13", "14")]  # fmt: skip
+    odd = "OR_ABI-L1b-RadM1-odd.nc"
+    for place in (f"a/{names[0]}", f"b/{names[1]}", f"c/{names[0]}", f"c/{odd}"):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        (tmp_path / place).write_bytes(b"")
+    found = [(source.name, len(source.paths), source.is_scan) for source in find_sources(tmp_path)]
+    assert found == [(f"a/{names[0]}", 2, True), (f"c/{names[0]}", 1, True), (f"c/{odd}", 1, False)]
+    (alone,) = find_sources(tmp_path / "a" / names[0])
+    assert (alone.name, alone.is_scan) == (names[0], True)
+
+
 def test_our_own_scenes_are_read_as_they_are(tmp_path: Path) -> None:
     params = PARAMS.model_copy(update={"grid": PARAMS.grid.model_copy(update={"tile_km": 50.0})})
     assert params.grid.pixel_km == 1.5625  # as theirs
@@ -234,16 +247,14 @@ def test_a_single_file_is_read_by_its_kind(source: Path, tmp_path: Path) -> None
 
 def test_real_files_of_all_kinds(real_data: Path, tmp_path: Path) -> None:
     """A MODIS picture, GOES scans of single bands and a GOES GeoTIFF in one folder."""
-    patterns = ("sffg/*20071227*", "sffg/Fish.jpeg", "goes_l2_cmip_tif/*C03*", "goes_l1b/*C14*", "goes_l1b/*RadC*")
+    patterns = ("sffg/*20071227*", "sffg/Fish*", "goes_l2_cmip_tif/*C03*", "goes_l1b/*C14*", "goes_l1b/*C06*")
     found = [sorted((real_data / "clouds").glob(pattern)) for pattern in patterns]
     if not all(found):
         pytest.skip(f"no real cloud images at {real_data / 'clouds'}")
     (tmp_path / "in").mkdir()
     for paths in found:
         (tmp_path / "in" / paths[0].name).symlink_to(paths[0])
-    params = CloudsParams(
-        source="in", grid={"tile_km": 400.0, "tile_px": 32}, goes={"composite": "bt_14"}
-    )
+    params = CloudsParams(source="in", grid={"tile_km": 400.0, "tile_px": 32}, goes={"composite": "bt_14"})
     index = run(tmp_path / "in", params)
     assert {entry.day for entry in index.entries} == {"2007-12-27", "2019-12-01", "2021-05-25"}
     # The prototype Fish has no place; of one scan C06 alone is there.

@@ -40,7 +40,11 @@ def test_every_scene_of_a_folder_becomes_a_map_and_the_rest_is_told(tmp_path: Pa
     whole = (folder / "noise-1.nc").read_bytes()
     (folder / "cut.nc").write_bytes(whole[: len(whole) // 3])
     said = embed_files([folder], MODEL, tmp_path / "out", 16)
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["noise-0.nc", "noise-1.nc", "refused.csv"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "noise-0.nc",
+        "noise-1.nc",
+        "refused.csv",
+    ]
     expected = embed_scene(MODEL, make_noise(number=1), 16).values
     np.testing.assert_allclose(read_map(tmp_path / "out/noise-1.nc").values, expected, rtol=1e-6)
     refused = {row["file"]: row["reason"] for row in rows_of(tmp_path / "out/refused.csv")}
@@ -64,7 +68,9 @@ def test_inputs_are_never_overwritten_and_nothing_is_an_error(tmp_path: Path) ->
         embed_files(folder, MODEL, folder)
     assert (folder / "noise-0.nc").read_bytes() == before
     small = write(tmp_path / "small", make_noise((60, 60)), make_noise((60, 60), 1))
-    with pytest.raises(EarthSignalsError, match=r"no scene could be used: scene noise-0 has 60 x 60.*and 1 more"):
+    with pytest.raises(
+        EarthSignalsError, match=r"no scene could be used: scene noise-0 has 60 x 60.*and 1 more"
+    ):
         embed_files(small, MODEL, tmp_path / "out")
     with pytest.raises(EarthSignalsError, match="absent does not exist"):
         embed_files(tmp_path / "absent", MODEL, tmp_path / "out")
@@ -89,8 +95,13 @@ def test_study_scenes_of_all_regimes_and_the_series_are_mapped(tmp_path: Path) -
     write_index(folder, entries, {}, {})
     params = CloudsParams.model_validate({"embed": {"scenes": 3, "step_px": 8}})
     counts = map_scenes(folder, MODEL, params, tmp_path / "maps")
-    # Of study, by regime: fish 3, 6; gravel 2, 5; sugar 1, 4, 7. First, middle and last of them; 8 is the series.
-    assert sorted(path.stem for path in (tmp_path / "maps").iterdir()) == ["noise-3", "noise-5", "noise-7", "noise-8"]
+    # Of study, by regime: fish 3, 6; gravel 2, 5; sugar 1, 4, 7: first, middle, last; 8 is the series.
+    assert sorted(path.stem for path in (tmp_path / "maps").iterdir()) == [
+        "noise-3",
+        "noise-5",
+        "noise-7",
+        "noise-8",
+    ]
     assert counts == {"maps": 4, "windows": 4 * 1 * 2, "windows_missing": 0}
 
 

@@ -76,8 +76,7 @@ def test_tiles_bear_the_label_of_the_rectangle_that_most_of_them_is_in() -> None
     valid[:12, 60:75] = False
     corners = rng.uniform(0, 80, (12, 2))
     boxes = [
-        Box("p", "ab"[n % 2], left, top, left + 15 + 4 * n, top + 30)
-        for n, (left, top) in enumerate(corners)
+        Box("p", "ab"[n % 2], left, top, left + 15 + 4 * n, top + 30) for n, (left, top) in enumerate(corners)
     ]
     found = tiles_in_boxes(boxes, x, y, valid, tile, step)
     inside, ambiguous, missing = [], 0, 0
@@ -187,7 +186,7 @@ def test_noise_has_no_small_p_value_and_scores_as_chance_does(monkeypatch: pytes
     sure = judge(examples, {"model": told_by(examples, rng), "other": noise}, SMALL)
     assert sure["probe"] == sure["map"] == 1.0 and sure["probe_p"] < 0.05
     assert sure["probe_best_baseline"] == sure["rows"]["other"]["probe"] < 0.8
-    assert sure["probe_by_class"] == {"f": 1.0, "g": 1.0, "s": 1.0}
+    assert sure["probe_by_class"] == {"f": 1.0, "g": 1.0, "s": 1.0} and sure["probe_class_mean"] == 1.0
     # Nothing to choose between: each class has as many rectangles in the other scenes.
     assert sure["probe_majority"] == pytest.approx(1 / 3)
     assert "9 rectangles around 9 cloud regions in 3 scenes" in sure["says"]

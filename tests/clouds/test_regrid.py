@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from pyresample.geometry import AreaDefinition, SwathDefinition
 
+from earthsignals.clouds.imagery.placing import plane_for
 from earthsignals.clouds.imagery.plane import Plane, wrap
 from earthsignals.clouds.imagery.regrid import finer_than, to_plane
 
@@ -112,6 +115,23 @@ def test_space_beside_the_disk_is_unknown() -> None:
     assert valid[near_equator & (away < 75)].all()
     assert not valid[away > 82].any()
     assert (values[0][valid] == 1).all()
+
+
+def test_a_sector_with_a_corner_off_the_disk_has_a_plane() -> None:
+    """A corner of a sector near the limb looks into space; the rest of it lies on a plane all the same."""
+    area = AreaDefinition("", "", "", GEOS, 200, 200, (-4.6e6, 2.0e6, -3.4e6, 3.2e6))
+    longitude, latitude = area.get_lonlats()
+    seen = np.isfinite(longitude)
+    assert not seen[0, 0] and seen[-1, -1] and 0.5 < seen.mean() < 1
+    plane = plane_for(area, 20.0, Path("sector.tif"))
+    # The pixels at the very limb span five of the plane's; all others lie on it.
+    row, column = plane.locate(latitude[seen], longitude[seen])
+    assert row.min() > -3 and row.max() < plane.shape[0] + 2
+    assert column.min() > -3 and column.max() < plane.shape[1] + 2
+    values, valid = to_plane(np.where(seen, latitude, np.nan)[None], area, plane)
+    assert valid.any() and not valid.all()
+    # Latitude is smooth but for the limb, where a pixel of the source spans many of the plane's.
+    assert np.median(np.abs(values[0] - plane.lonlat()[1])[valid]) < 0.01
 
 
 def test_nothing_known_gives_nothing_known() -> None:

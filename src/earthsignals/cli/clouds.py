@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -173,6 +174,10 @@ def import_triplets(
     """
     from earthsignals.clouds.tiles.seed_layout import import_folder
 
+    if output.exists():
+        raise EarthSignalsError(
+            f"{output} is there already, expected a new name; delete it or name another with -o"
+        )
     found = import_folder(folder, output, tile_km or _params(outside=True).grid.tile_km)
     counts = ", ".join(f"{found.count(split):,} {split}" for split in found.splits)
     dropped = ", ".join(f"{reason} {count:,}" for reason, count in found.dropped.items() if count)
@@ -201,9 +206,7 @@ def fetch() -> None:
     download(files, cache)
     size = sum(file.size for file in files) / 1e9
     typer.echo(f"{cache}: {len(chosen):,} scans in {len(files):,} files, {size:.2f} GB")
-    reasons: dict[str, int] = {}
-    for one in left + unfound:
-        reasons[one.reason] = reasons.get(one.reason, 0) + 1
+    reasons = Counter(one.reason for one in left + unfound)
     if reasons:
         typer.echo("left out: " + ", ".join(f"{reason} {n:,}" for reason, n in sorted(reasons.items())))
 
@@ -277,7 +280,10 @@ def evaluate_real(
     typer.echo(f"{out}: {found['tiles']} tiles of {found['scenes']} scenes")
     for name, row in sorted(found["rows"].items(), key=lambda item: -item[1]["probe"]):
         probe = f"{row['probe']:.2f} [{row['probe_low']:.2f}, {row['probe_high']:.2f}]"
-        typer.echo(f"  {name:<18} probe {probe}  p {row['probe_p']:.3f}  mAP {row['map']:.2f}")
+        typer.echo(
+            f"  {name:<18} probe {probe}  p {row['probe_p']:.3f}  mean of classes "
+            f"{row['probe_class_mean']:.2f}  mAP {row['map']:.2f}"
+        )
     typer.echo(f"  {'chance':<18} probe {found['probe_chance']:.2f}; always the commonest class "
                f"{found['probe_majority']:.2f}; mAP {found['map_chance']:.2f}")  # fmt: skip
     typer.echo(f"  {found['says']}")

@@ -15,7 +15,7 @@ from earthsignals.clouds.params import AugmentationParams
 from earthsignals.compute.seeds import Stream, philox
 
 ROLES = 3
-DRAWS = 24  # uniform numbers of one tile; more than there are knobs, so that a new one moves no other
+DRAWS = 32  # uniform numbers of one tile; more than there are knobs, so that a new one moves no other
 NOISE_LENGTH = 1 << 20  # numbers of noise that all tiles cut theirs from
 CHUNK = 12  # tiles worked on together: few enough to stay in the processor's cache
 
@@ -29,10 +29,11 @@ class Augment:
     - rotation within ±`rotation_degrees`, magnification between 1/`zoom` and `zoom` (its logarithm uniform),
       corners moved by up to `warp` of the edge: one bilinear interpolation, mirrored at the tile's edges, and
       none where all three are off;
+    - with the probability `grey` all bands become one mixture of them, of random weights;
     - x ← x^γ, |ln γ| ≤ `gamma`; deviation from the tile's mean times a factor, |ln| ≤ `contrast`; a shift
       within ±`brightness`, and one for each band within ±`colour`, these less their mean;
     - a Gaussian blur of up to `blur_px`;
-    - white noise, the same in all bands, of a standard deviation up to `noise`;
+    - white noise, another in each band, of a standard deviation up to `noise`;
     - clipping to [0, 1].
     """
 
@@ -97,6 +98,8 @@ class Augment:
         def between(number: int, largest: float) -> Tensor:
             return (_signed(draws[:, number]) * largest).float().view(-1, 1, 1, 1)
 
+        if params.grey:
+            x = _greyed(x, draws[:, 22] < params.grey, draws[:, 23:26])
         if params.gamma:
             # x^γ = exp(γ ln x), five times as fast as a power
             x = x.log_().mul_(between(13, params.gamma).exp()).exp_()
@@ -113,14 +116,22 @@ class Augment:
         return x.clamp_(0, 1)
 
     def _noise_of(self, x: Tensor, draws: Tensor) -> Tensor:
-        """Noise (B, 1, P, P), cut anywhere from one long row of normal numbers."""
-        pixels = x.shape[-1] * x.shape[-2]
-        if self._noise is None or len(self._noise) < NOISE_LENGTH + pixels:
+        """Noise like x (B, 3, P, P), cut anywhere from one long row of normal numbers."""
+        count = x[0].numel()
+        if self._noise is None or len(self._noise) < NOISE_LENGTH + count:
             generator = philox(self.seed, "clouds-augmentation-noise")
-            self._noise = torch.from_numpy(generator.standard_normal(NOISE_LENGTH + pixels, dtype=np.float32))
+            self._noise = torch.from_numpy(generator.standard_normal(NOISE_LENGTH + count, dtype=np.float32))
         starts = (draws[:, 20] * NOISE_LENGTH).long().tolist()
-        rows = torch.stack([self._noise[start : start + pixels] for start in starts])
-        return (rows * (draws[:, 21:22] * self.params.noise).float()).view(-1, 1, *x.shape[-2:])
+        rows = torch.stack([self._noise[start : start + count] for start in starts])
+        return (rows * (draws[:, 21:22] * self.params.noise).float()).view_as(x)
+
+
+def _greyed(x: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
+    """x (B, 3, P, P), all bands of the `chosen` (B,) tiles replaced by their mean under `weights` (B, 3)."""
+    weights = weights + 1e-3  # never all of them zero
+    shares = (weights / weights.sum(1, keepdim=True)).to(x.dtype)
+    mixed = torch.einsum("bchw,bc->bhw", x, shares)[:, None]
+    return torch.where(chosen[:, None, None, None], mixed, x)
 
 
 def gaussian_blurred(x: Tensor, sigma: Tensor, largest: float) -> Tensor:

@@ -17,6 +17,7 @@ from earthsignals.clouds.features.organisation import organisation
 from earthsignals.clouds.features.pca import pca_of_spectra, pca_of_tiles
 from earthsignals.clouds.features.spectrum import spectrum
 from earthsignals.clouds.features.statistics import statistics
+from earthsignals.clouds.judging.gallery import Gallery
 from earthsignals.clouds.params import CloudsParams
 
 NAMES = (
@@ -48,10 +49,11 @@ def describe(fit_images: np.ndarray, images: np.ndarray, params: CloudsParams) -
         "statistics": (statistics(fit_images), statistics(images)),
         "spectrum": (spectrum(fit_images), spectrum(images)),
     }
-    raw = organisation(fit_images), organisation(images)
-    imputer = Imputer.fit(raw[0])
-    (fit, missing), (judged, more_missing) = imputer.fill(raw[0]), imputer.fill(raw[1])
-    both["organisation"] = fit, judged
+    count = len(fit_images)
+    every = Gallery([(fit_images, np.arange(count)), (images, np.arange(len(images)))])
+    raw = organisation(every)  # in one go: workers start once
+    filled, imputed = Imputer.fit(raw[:count]).fill(raw)
+    both["organisation"] = filled[:count], filled[count:]
     both["classical"] = tuple(
         np.concatenate([both[name][side] for name in ("statistics", "spectrum", "organisation")], axis=1)
         for side in (0, 1)
@@ -60,7 +62,7 @@ def describe(fit_images: np.ndarray, images: np.ndarray, params: CloudsParams) -
     both["pca"] = pca_of_tiles(fit_images, images, size, seed)
     both["pca_spectrum"] = pca_of_spectra(fit_images, images, size, seed)
     both["random_network"] = random_network(fit_images, images, params)
-    return Baselines(both, missing + more_missing)
+    return Baselines(both, imputed)
 
 
 def rows(fit_images: np.ndarray, images: np.ndarray, params: CloudsParams) -> dict[str, Row]:

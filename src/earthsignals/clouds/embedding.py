@@ -40,9 +40,7 @@ def embed_tiles(
         with progress(description, len(images), "tiles") as bar:
             for start in range(0, len(images), size):
                 part = torch.from_numpy(np.array(images[start : start + size])).to(device)
-                # A view of one tile counts as channels_last in any case; so all batches go the same way.
-                part = part.float().div_(255).contiguous(memory_format=torch.channels_last)
-                found.append(network(part).float().cpu().numpy())
+                found.append(network(part.float().div_(255)).float().cpu().numpy())
                 bar.advance(len(part))
     finally:
         network.train(trained)

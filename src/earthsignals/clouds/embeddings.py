@@ -1,9 +1,9 @@
 """Embeddings of tiles as GeoParquet, with all that is known of each tile, and for TensorBoard's projector.
 
-    frame = geopandas.read_parquet("data/clouds/embeddings.parquet")    # points in EPSG:4326
-    table, vectors = read_embeddings("data/clouds/embeddings.parquet")  # DataFrame, (N, D) float32
+frame = geopandas.read_parquet("data/clouds/embeddings.parquet")    # points in EPSG:4326
+table, vectors = read_embeddings("data/clouds/embeddings.parquet")  # DataFrame, (N, D) float32
 
-    tensorboard --logdir data/clouds/projector
+tensorboard --logdir data/clouds/projector
 """
 
 from __future__ import annotations
@@ -37,9 +37,7 @@ PROJECTED = (
 """Columns that the projector shows and colours by."""
 
 
-def embed_triplets(
-    triplets: Triplets, model: EmbeddingModel
-) -> tuple[pd.DataFrame, np.ndarray]:
+def embed_triplets(triplets: Triplets, model: EmbeddingModel) -> tuple[pd.DataFrame, np.ndarray]:
     """Embed every tile where the model is: the tables of all splits one after the other, and (N, D) float32.
 
     The table begins with `split` and `tile`, the row of the tile in `triplets.images(split)`.
@@ -70,8 +68,8 @@ def write_embeddings(
     """
     if len(table) != len(vectors) or not np.isfinite(vectors).all():
         raise EarthSignalsError(
-            f"{path}: {len(vectors)} embeddings for {len(table)} tiles, expected one of finite numbers for each; "
-            "train the model again"
+            f"{path}: {len(vectors)} embeddings for {len(table)} tiles, expected one of finite numbers "
+            "for each; train the model again"
         )
     points = geopandas.points_from_xy(table["longitude"], table["latitude"])
     points[~np.isfinite(table["latitude"].to_numpy(np.float64))] = None
@@ -89,26 +87,26 @@ def read_embeddings(path: str | Path) -> tuple[geopandas.GeoDataFrame, np.ndarra
     """
     path = Path(path)
     if not path.is_file():
-        raise EarthSignalsError(f"{path} does not exist, expected embeddings of tiles; run `dvc repro clouds-embed`")
+        raise EarthSignalsError(
+            f"{path} does not exist, expected embeddings of tiles; run `dvc repro clouds-embed`"
+        )
     try:
         frame = geopandas.read_parquet(path)
         vectors = np.stack(frame.pop("embedding").to_numpy()).astype(np.float32)
     except (OSError, ValueError, KeyError, pyarrow.ArrowException) as error:
         reason = str(error).splitlines()[0][:90]
         raise EarthSignalsError(
-            f"{path} cannot be read as embeddings ({reason}), expected GeoParquet with a column `embedding`; run "
-            "`dvc repro clouds-embed`"
+            f"{path} cannot be read as embeddings ({reason}), expected GeoParquet with a column `embedding`; "
+            "run `dvc repro clouds-embed`"
         ) from None
     return frame, vectors
 
 
-def export_projector(
-    folder: str | Path, table: pd.DataFrame, vectors: np.ndarray, images: np.ndarray
-) -> int:
+def export_projector(folder: str | Path, table: pd.DataFrame, vectors: np.ndarray, images: np.ndarray) -> int:
     """Write a folder that TensorBoard's projector opens; returns the number of points.
 
-    images: tiles (N, 3, P, P) uint8, in the order of `table` and of `vectors` (N, D). Of more than MOST_POINTS
-    tiles as many, evenly chosen. The pictures shrink until all fit into one of LARGEST_SPRITE_PX.
+    images: tiles (N, 3, P, P) uint8, in the order of `table` and of `vectors` (N, D). Of more than
+    MOST_POINTS tiles as many, evenly chosen. The pictures shrink until all fit into one of LARGEST_SPRITE_PX.
     """
     chosen = np.unique(np.linspace(0, len(table) - 1, min(len(table), MOST_POINTS)).round().astype(int))
     shown = [name for name in PROJECTED if name in table]

@@ -19,7 +19,7 @@ def build(options: NetworkParams | Mapping[str, Any]) -> EmbeddingNetwork:
     """A network with random weights (torch's generator), or with the trunk of `initial_weights`.
 
     options: the parameters, or a mapping with the keys OPTIONS and perhaps `initial_weights`. The network is
-    in channels_last memory format, in which it trains 1.3 to 1.8 times as fast on a CPU.
+    in channels_last memory format, in which it trains about 1.3 times as fast on a CPU.
 
     Raises EarthSignalsError for an architecture that is none and weights that do not fit; TypeError for other
     keys.

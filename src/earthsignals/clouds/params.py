@@ -151,17 +151,19 @@ class AugmentationParams(Section):
     """Largest magnification; the smallest is its inverse."""
     warp: float = Field(0.0, ge=0, le=0.5)
     """Largest shift of a tile's corners over its edge (perspective)."""
+    grey: Share = 0.8
+    """Probability that a tile is shown without colour: within a scene colours are alike, too."""
     brightness: float = Field(0.2, ge=0, le=2)
     """Largest shift of the brightness, of the full scale."""
-    contrast: float = Field(0.4, ge=0, le=3)
+    contrast: float = Field(0.5, ge=0, le=3)
     """Largest |ln| of the factor of contrast."""
-    gamma: float = Field(0.4, ge=0, le=3)
+    gamma: float = Field(0.5, ge=0, le=3)
     """Largest |ln| of the exponent."""
     colour: float = Field(0.1, ge=0, le=2)
     """Largest shift of one channel against the others."""
-    noise: float = Field(0.03, ge=0, le=1)
+    noise: float = Field(0.05, ge=0, le=1)
     """Largest standard deviation of added noise."""
-    blur_px: float = Field(0.0, ge=0, le=10)
+    blur_px: float = Field(1.0, ge=0, le=10)
     """Largest standard deviation of a blur."""
 
 

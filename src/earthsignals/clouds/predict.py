@@ -4,9 +4,9 @@
     print(embed_files(["scenes/"], model, "maps"))
     print(similar("scene.nc", (13.2, -57.7), model, "like_this", among=["scenes/"]))
 
-Scenes may be of any kind that `clouds.source` takes: netCDF, pictures, GeoTIFF, GOES files, or folders of such.
-What cannot be read or embedded is counted, listed in `refused.csv` and stops nothing; only if nothing at all can
-be used is there an error.
+Scenes may be of any kind that `clouds.source` takes: netCDF, pictures, GeoTIFF, GOES files, or folders of
+such. What cannot be read or embedded is counted, listed in `refused.csv` and stops nothing; only if nothing
+at all can be used is there an error.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -67,17 +67,17 @@ class Refused:
 
 
 def embed_files(
-    paths: str | Path | Sequence[str | Path], model: EmbeddingModel, out: str | Path, step_px: int = STEP_PX, *,
-    mode: str = "auto", maximum_missing: float = 0.0, params: CloudsParams | None = None,
-    settings: Settings | None = None,
+    paths: str | Path | Sequence[str | Path], model: EmbeddingModel, out: str | Path,
+    step_px: int = STEP_PX, *, mode: str = "auto", maximum_missing: float = 0.0,
+    params: CloudsParams | None = None, settings: Settings | None = None,
 ) -> str:  # fmt: skip
     """Write the dense embedding of each scene as `out/<scene>.nc`; returns a sentence on what was done.
 
     paths: files and folders. maximum_missing: windows with a larger share of missing pixels are NaN. params:
     how GOES files become pictures (`params.goes`); the grid is always the model's.
 
-    Raises EarthSignalsError: a path does not exist, a result would replace an input, nothing was usable, or the
-    disk is full.
+    Raises EarthSignalsError: a path does not exist, a result would replace an input, nothing was usable, or
+    the disk is full.
     """
     out, params = Path(out), _with_grid_of(model, params)
     place(model, settings)
@@ -88,11 +88,14 @@ def embed_files(
         target = out / f"{scene.name}.nc"
         if os.path.realpath(target) in inputs:
             raise EarthSignalsError(
-                f"{target} is one of the inputs and would be overwritten by a result: choose another folder (--out)"
+                f"{target} is one of the inputs and would be overwritten by a result: choose another "
+                "folder (--out)"
             )
         try:
             if target in written:
-                raise EarthSignalsError(f"{source.name}: another scene has the name {scene.name}; rename its file")
+                raise EarthSignalsError(
+                    f"{source.name}: another scene has the name {scene.name}; rename its file"
+                )
             done = embed_to_file(
                 model, scene, target, step_px, mode=mode, maximum_missing=maximum_missing, quiet=True
             )  # fmt: skip
@@ -111,8 +114,8 @@ def map_scenes(
 ) -> dict[str, int]:
     """Map `embed.scenes` study scenes, evenly over regimes, and all of the series, into a folder, atomically.
 
-    Returns counts: `maps`, `windows`, `windows_missing`. Raises EarthSignalsError for a scene that cannot be read
-    or is smaller than a tile.
+    Returns counts: `maps`, `windows`, `windows_missing`. Raises EarthSignalsError for a scene that cannot be
+    read or is smaller than a tile.
     """
     place(model, settings)
     index = read_index(scenes)
@@ -138,16 +141,17 @@ def similar(
     among: str | Path | Sequence[str | Path] | None = None, count: int = COUNT, step_px: int = STEP_PX,
     maximum_missing: float = 0.0, params: CloudsParams | None = None, settings: Settings | None = None,
 ) -> str:  # fmt: skip
-    """Find the windows nearest in embedding to that centred on `at` (latitude, longitude) of the scene `path`.
+    """Find the windows nearest in embedding to that centred on `at` (latitude, longitude) of the scene
+    `path`.
 
-    Windows are looked for in the scene itself and in those of `among`, at every `step_px`. Of overlapping ones
-    in one scene the nearest counts, and none overlaps the window that is asked for. Below `out`:
-    `similar.csv` with the columns FOUND, `similar.png` with the tiles, and `refused.csv` if any of `among` could
-    not be used. The distance is Euclid's between embeddings brought to unit length where the model was trained
-    so (`nearest.normalised`), else between embeddings as they are. Returns a sentence.
+    Windows are looked for in the scene itself and in those of `among`, at every `step_px`. Of overlapping
+    ones in one scene the nearest counts, and none overlaps the window that is asked for. Below `out`:
+    `similar.csv` with the columns FOUND, `similar.png` with the tiles, and `refused.csv` if any of `among`
+    could not be used. The distance is Euclid's between embeddings brought to unit length where the model was
+    trained so (`nearest.normalised`), else between embeddings as they are. Returns a sentence.
 
-    Raises EarthSignalsError: `path` holds no or several scenes, the point's window is not wholly inside or has
-    missing pixels, or no other window is left.
+    Raises EarthSignalsError: `path` holds no or several scenes, the point's window is not wholly inside or
+    has missing pixels, or no other window is left.
     """
     from earthsignals.clouds.dense.gallery import write_gallery
 
@@ -172,14 +176,15 @@ def similar(
     chosen = choose(found, count)
     if not chosen:
         raise EarthSignalsError(
-            f"{path}: no window without missing pixels is left beside the one at {at[0]:g}, {at[1]:g}: search "
-            "among more scenes (--among)"
+            f"{path}: no window without missing pixels is left beside the one at {at[0]:g}, {at[1]:g}: "
+            "search among more scenes (--among)"
         )
     rows = [{"rank": rank, **each.row_of_table()} for rank, each in enumerate(chosen, 1)]
     write_rows(out / "similar.csv", rows, FOUND)
     write_gallery(out / "similar.png", query, chosen)
     words = refused.report(out, 1)
-    return f"{out / 'similar.csv'}: {len(chosen)} windows like that at {at[0]:g}, {at[1]:g} of {scene.name}{words}"
+    place_text = f"{at[0]:g}, {at[1]:g}"
+    return f"{out / 'similar.csv'}: {len(chosen)} windows like that at {place_text} of {scene.name}{words}"
 
 
 def _sources(paths: str | Path | Sequence[str | Path]) -> list[Source]:

@@ -62,9 +62,10 @@ def evaluate_real(
     triplets: what the model was trained on; baselines that learn anything learn it from its training anchors.
 
     Keys: `probe` and `map` (each with _low, _high and, by chance, _chance), `probe_best_baseline`,
-    `map_best_baseline`, `probe_minus_best_baseline`, `rows` (by name of the method), `by_box`, numbers of
-    `scenes`, `boxes`, `regions` and `tiles`, `classes`, `classes_in_one_scene`, `dropped`, `refused`,
-    `ingest`, `says`, `data`, `data_md5`, `model_md5`.
+    `map_best_baseline`, `probe_minus_best_baseline`, `probe_p` (share of the labels' relabellings that do as
+    well), `probe_class_mean`, `probe_majority` (the score of always naming the commonest class), `rows` (by
+    name of the method), `by_box`, numbers of `scenes`, `boxes`, `regions` and `tiles`, `classes`,
+    `classes_in_one_scene`, `dropped`, `refused`, `ingest`, `says`, `data`, `data_md5`, `model_md5`.
 
     Raises EarthSignalsError where the folder or its labels are missing, or hold no class that is in two
     scenes.
@@ -195,18 +196,7 @@ def judge(examples: Examples, features: Mapping[str, np.ndarray], params: Clouds
     row = partial(_row, examples=examples, dealt=dealt)
     judged = ordered_map(row, list(features.values()), description="judging methods", unit="methods")
     found = dict(zip(features, judged, strict=True))
-    rows = {
-        name: named("probe", groups.mean(one.shares)) | {
-            # How many deals of the labels do as well? Ties count against the method.
-            "probe_p": float((one.dealt >= one.dealt[0] - 1e-12).mean()),
-            "probe_chance": float(one.dealt.mean()),
-            "probe_by_class": {
-                str(label): float(one.shares[examples.label == label].mean())
-                for label in np.unique(examples.label)
-            },
-        } | named("map", groups.mean(one.precision))
-        for name, one in found.items()
-    }  # fmt: skip
+    rows = {name: _row_of_table(one, examples, groups) for name, one in found.items()}
     metrics = dict(rows["model"]) | {
         "probe_majority": across_scenes.majority(examples),
         "map_chance": number(np.nanmean(found["model"].chance)),
@@ -231,6 +221,17 @@ def _row(features: np.ndarray, examples: Examples, dealt: np.ndarray) -> Row:
     x = np.asarray(features, np.float64)
     shares = np.stack([across_scenes.probe(examples, x, labels) for labels in dealt])
     return Row(shares[0], *across_scenes.retrieval(examples, x), shares.mean(1))
+
+
+def _row_of_table(row: Row, examples: Examples, groups: Groups) -> dict[str, Any]:
+    by_class = {
+        str(label): float(row.shares[examples.label == label].mean()) for label in np.unique(examples.label)
+    }
+    return named("probe", groups.mean(row.shares)) | {
+        # How many deals of the labels do as well? Ties count against the method.
+        "probe_p": float((row.dealt >= row.dealt[0] - 1e-12).mean()), "probe_chance": float(row.dealt.mean()),
+        "probe_class_mean": float(np.mean(list(by_class.values()))), "probe_by_class": by_class,
+    } | named("map", groups.mean(row.precision))  # fmt: skip
 
 
 def _by_box(examples: Examples, share: np.ndarray) -> list[dict[str, Any]]:

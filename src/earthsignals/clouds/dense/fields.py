@@ -1,7 +1,7 @@
 """Dense embeddings as CF netCDF: `embedding` (scene, y, x, component) with times and geolocation.
 
-Strips are written as they come, so a map need not fit into memory, and the file appears when it is whole. Equal
-embeddings give equal bytes.
+Strips are written as they come, so a map need not fit into memory, and the file appears when it is whole.
+Equal embeddings give equal bytes.
 """
 
 from __future__ import annotations
@@ -89,7 +89,12 @@ def _writing(path: Path, header: _Header, about: Mapping[str, str]) -> Iterator[
 
 def _write_places(file: netCDF4.Dataset, header: _Header) -> None:
     plane = header.plane
-    for name, size in (("scene", 1), ("y", plane.shape[0]), ("x", plane.shape[1]), ("component", header.components)):
+    for name, size in (
+        ("scene", 1),
+        ("y", plane.shape[0]),
+        ("x", plane.shape[1]),
+        ("component", header.components),
+    ):
         file.createDimension(name, size)
     letters = header.name.encode()
     file.createDimension("name_characters", len(letters))
@@ -155,7 +160,9 @@ def read_map(path: str | Path) -> DenseEmbedding:
     """
     path = Path(path)
     if not path.is_file():
-        raise EarthSignalsError(f"{path} does not exist, expected a map of embeddings; run `dvc repro clouds-embed`")
+        raise EarthSignalsError(
+            f"{path} does not exist, expected a map of embeddings; run `dvc repro clouds-embed`"
+        )
     try:
         with netCDF4.Dataset(path) as file:
             if _MARK not in file.ncattrs():
@@ -166,7 +173,7 @@ def read_map(path: str | Path) -> DenseEmbedding:
             return _read(file)
     except (OSError, RuntimeError, KeyError, IndexError, AttributeError, ValueError) as error:
         raise EarthSignalsError(
-            f"{path} cannot be read as a map of embeddings ({error}): it is truncated or damaged; make it again"
+            f"{path} cannot be read as a map of embeddings ({error}): it is damaged; make it again"
         ) from None
 
 

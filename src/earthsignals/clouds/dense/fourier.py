@@ -1,11 +1,12 @@
 """3×3 convolutions of many small windows with zeros around, as few products of matrices.
 
-A window of n × n positions between zeros, convolved by 3 × 3 weights, is one period of a cyclic convolution of
-period L = n + 1: one line of zeros serves both edges. In Fourier space that is one product for each of its
+A window of n × n positions between zeros, convolved by 3 × 3 weights, is one period of a cyclic convolution
+of period L = n + 1: one line of zeros serves both edges. In Fourier space that is one product for each of its
 frequencies, of which a complex one costs three real products (Gauss; Knuth 1997, The Art of Computer
-Programming 2, section 4.6.4). For n = 10 these are 181 products of (windows, channels) by (channels, channels)
-in place of 784, for n = 5 they are 52 in place of 169. The transform is orthogonal, so that rounding errors do
-not grow as they do with minimal filters of that size (Lavin & Gray 2016, arXiv:1509.09308).
+Programming 2, section 4.6.4). For n = 10 these are 181 products of (windows, channels) by (channels,
+channels) in place of 784, for n = 5 they are 52 in place of 169. The transform is orthogonal, so that
+rounding errors do not grow as they do with minimal filters of that size (Lavin & Gray 2016,
+arXiv:1509.09308).
 
 Windows are laid out as (n², B, C), position first: transforms and products are then plain matrix products
 without a copy in between.
@@ -19,21 +20,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
+CPU = torch.device("cpu")
+
 
 class WindowConvolution:
     """A convolution with padding 1 and stride 1 of windows of n × n.
 
-    weight (N, C, 3, 3) and bias (N,) of any floating type; computes in float32 on their device.
+    weight (N, C, 3, 3) and bias (N,), float64 on the CPU; computes in float32 on `device`.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor, n: int) -> None:
-        self.n, self.bias = n, bias.float()
+    def __init__(self, weight: Tensor, bias: Tensor, n: int, device: torch.device = CPU) -> None:
+        self.n, self.bias = n, bias.float().to(device)
         axis = _Axis(n)
         self.period, self.single = axis.period, len(axis.real)
         self.forward = [self._matrix(matrix) for matrix in axis.forward()]
         self.backward = [self._matrix(matrix) for matrix in axis.backward()]
-        kernel = weight.double().cpu().numpy().transpose(1, 0, 2, 3)
-        self.weights = self._matrix(np.stack([product(kernel) for product in axis.products()]))
+        waves = torch.from_numpy(np.stack([product.factors() for product in axis.products()]))
+        outer, inner = weight.shape[:2]
+        kernel = weight.permute(2, 3, 1, 0).reshape(9, inner * outer)
+        parts = [(some @ kernel).float() for some in waves.split(16)]  # a few, for the sake of memory
+        self.weights = torch.cat(parts).view(-1, inner, outer).to(self.bias.device)
 
     def _matrix(self, values: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(values, np.float32)).to(self.bias.device)
@@ -74,8 +80,8 @@ def _multiply(matrix: Tensor, values: Tensor, out: Tensor) -> None:
 class _Axis:
     """Frequencies of one axis, and the matrices between positions and factors of the products.
 
-    A complex number a + ib enters three products by the factors a + b, a, b; by a weight w + iv these are taken
-    with w, v − w, w + v, and of the products p, q, r the result is p − r + i(p + q).
+    A complex number a + ib enters three products by the factors a + b, a, b; by a weight w + iv these are
+    taken with w, v − w, w + v, and of the products p, q, r the result is p − r + i(p + q).
     """
 
     def __init__(self, n: int) -> None:
@@ -90,7 +96,7 @@ class _Axis:
         return np.cos(phase), np.sin(phase)
 
     def forward(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Rows to frequencies (L, n); then columns to factors, of real rows (p, n) and of complex (3L, 2n)."""
+        """Rows to frequencies (L, n); columns to factors, of real rows (p, n) and of complex (3L, 2n)."""
         (even, _), (cos, sin) = self._waves(self.real), self._waves(self.pairs)
         rows = np.concatenate([even, _interleaved(cos, -sin)])
         real = np.concatenate([even, _interleaved(cos - sin, cos, -sin)])
@@ -120,7 +126,7 @@ class _Axis:
 
 
 class _Product:
-    """The weights of one product: a part of the kernel's transform at a frequency."""
+    """What one product is multiplied by: a part of the kernel's transform at a frequency."""
 
     COMPLEX = ("w", "v - w", "w + v")
 
@@ -132,12 +138,10 @@ class _Product:
             self.wave = np.exp(2j * np.pi * (row * taps[:, None] + column * taps) / period)
         self.part = part
 
-    def __call__(self, kernel: np.ndarray) -> np.ndarray:
-        """(C, N) float32 of a kernel (C, N, 3, 3) float64."""
-        wave = {
-            "w": self.wave.real, "v - w": self.wave.imag - self.wave.real, "w + v": self.wave.real + self.wave.imag
-        }[self.part]  # fmt: skip
-        return np.tensordot(kernel, wave, 2).astype(np.float32)
+    def factors(self) -> np.ndarray:
+        """(9,) float64, of the kernel's weights, rows first."""
+        real, imaginary = self.wave.real, self.wave.imag
+        return {"w": real, "v - w": imaginary - real, "w + v": real + imaginary}[self.part].ravel()
 
 
 def _interleaved(*parts: np.ndarray) -> np.ndarray:

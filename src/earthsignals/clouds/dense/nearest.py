@@ -79,14 +79,20 @@ def query_at(
     where = f"the window of {model.grid.tile_km:g} km around {at[0]:g}, {at[1]:g}"
     centre = np.array(scene.plane.locate(*at))
     corner = np.round(centre - (size - 1) / 2)
-    if not np.isfinite(corner).all() or (corner < 0).any() or (corner > np.array(scene.plane.shape) - size).any():
-        raise EarthSignalsError(f"{where} reaches beyond scene {scene.name}, {_extent(scene, size)}; choose another point")
+    if (
+        not np.isfinite(corner).all()
+        or (corner < 0).any()
+        or (corner > np.array(scene.plane.shape) - size).any()
+    ):
+        raise EarthSignalsError(
+            f"{where} reaches beyond scene {scene.name}, {_extent(scene, size)}; choose another point"
+        )
     row, column = corner.astype(int).tolist()
     missing = 1 - scene.valid[row : row + size, column : column + size].mean()
     if missing > maximum_missing:
         raise EarthSignalsError(
-            f"{where} lacks {missing:.1%} of its pixels in scene {scene.name}, expected {maximum_missing:.1%} at "
-            "most; choose another point"
+            f"{where} lacks {missing:.1%} of its pixels in scene {scene.name}, expected at most "
+            f"{maximum_missing:.1%}; choose another point"
         )
     corners = np.array([[row, column]])
     vector = comparable(model, embed_windows(model, scene, corners))[0]
@@ -105,9 +111,15 @@ def _extent(scene: Scene, size: int) -> str:
 
 
 def candidates(
-    model: EmbeddingModel, scene: Scene, query: Query, step_px: int, count: int, maximum_missing: float, file: Path
+    model: EmbeddingModel,
+    scene: Scene,
+    query: Query,
+    step_px: int,
+    count: int,
+    maximum_missing: float,
+    file: Path,
 ) -> list[Candidate]:
-    """The `count` nearest windows of a scene, of which no two overlap, nor any the query if it is its scene."""
+    """The `count` nearest windows of a scene; no two overlap, nor does one the query if it is its scene."""
     dense = embed_scene(model, scene, step_px, maximum_missing=maximum_missing, quiet=True)
     far = np.linalg.norm(comparable(model, dense.values) - query.vector, axis=-1)
     row, column = dense.windows.row, dense.windows.column

@@ -1,9 +1,9 @@
 """layer3's first convolution and shortcut, which subsample, over a whole scene for all of its windows.
 
-A window's first rows and columns see zeros where the scene goes on. A convolution is linear, so these positions
-are the scene's own, done with other weights: those that would see beyond the window are left out. There are few
-kinds of position along an axis (first, inner, at times last), and each pair of kinds is one convolution of the
-scene.
+A window's first rows and columns see zeros where the scene goes on. A convolution is linear, so these
+positions are the scene's own, done with other weights: those that would see beyond the window are left out.
+There are few kinds of position along an axis (first, inner, at times last), and each pair of kinds is one
+convolution of the scene.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch.nn.functional import conv2d, pad
 
 
 def smoothing(outputs: int, size: int, stride: int = 1) -> Tensor:
-    """The blur (1, 2, 1)/4 with zeros around as a matrix (outputs, size) float64; output i stands over i·stride."""
+    """The blur (1, 2, 1)/4 with zeros around: (outputs, size) float64; output i stands over i·stride."""
     middle = stride * torch.arange(outputs)[:, None]
     distance = (torch.arange(size)[None] - middle).abs()
     return (2 - distance).clamp(min=0).double() / 4
@@ -61,15 +61,19 @@ class Shared:
 
 
 class Opening:
-    """Both convolutions with weights (N, C, k, k) and biases (N,); size: features along a window's edge."""
+    """Both convolutions with weights (N, C, k, k) and biases (N,), float64 on the CPU; computes on `device`.
+
+    size: features along a window's edge.
+    """
 
     def __init__(
-        self, main: tuple[Tensor, Tensor], shortcut: tuple[Tensor, Tensor], size: int, anti_aliased: bool
-    ) -> None:
-        self.outputs, device = -(-size // 2), main[0].device
+        self, main: tuple[Tensor, Tensor], shortcut: tuple[Tensor, Tensor], size: int, anti_aliased: bool,
+        device: torch.device,
+    ) -> None:  # fmt: skip
+        self.outputs = (size + 1) // 2
         kinds = [_Kinds.of(size, taps, anti_aliased) for taps in (3, 1)]
         self.main, self.shortcut = (
-            (_combined(each[0], kind.views.to(device)), each[1].float())
+            (_combined(each[0], kind.views).to(device), each[1].float().to(device))
             for each, kind in zip((main, shortcut), kinds, strict=True)
         )
         self.kinds = [len(kind.views) for kind in kinds]

@@ -8,10 +8,10 @@
 Modes:
 
 - `sliding`: every window is cut out and run, as any tile is. This defines the result, for any network.
-- `shared`: the trunk runs over the scene, once for each phase that windows have against its stride of 8 pixels
-  (a single one for a step of 8, 16, …), and only the top on windows. With an unpadded trunk the result is that
-  of `sliding` up to the rounding of sums. With padding `zero` it is not, since each window's trunk then sees
-  zeros around the window: `difference` tells by how much.
+- `shared`: the trunk runs over the scene, once for each phase that windows have against its stride of 8
+  pixels (a single one for a step of 8, 16, …), and only the top on windows. With an unpadded trunk the result
+  is that of `sliding` up to the rounding of sums. With padding `zero` it is not, since each window's trunk
+  then sees zeros around the window: `difference` tells by how much.
 - `exact`: `shared`, refused where it is not exact.
 - `auto`: `shared` where it is exact and less work, else `sliding`.
 """
@@ -83,7 +83,12 @@ class DensePlan:
     """
 
     def __init__(
-        self, model: EmbeddingModel, scene: Scene, step_px: int, mode: str = "auto", maximum_missing: float = 0.0
+        self,
+        model: EmbeddingModel,
+        scene: Scene,
+        step_px: int,
+        mode: str = "auto",
+        maximum_missing: float = 0.0,
     ) -> None:
         check_grid(model, scene)
         self.model, self.scene = model, scene
@@ -154,7 +159,9 @@ class DensePlan:
         network = self.model.network
         features = trunk.rows(int(rows[0]), int(rows[-1]) + network.trunk_window(self.windows.size))
         down, across = which.nonzero()
-        begin = (torch.from_numpy(where).to(features.device) for where in (rows[down] - rows[0], columns[across]))
+        begin = (
+            torch.from_numpy(where).to(features.device) for where in (rows[down] - rows[0], columns[across])
+        )
         batch = BATCH if features.device.type == "cpu" else LARGE_BATCH
         return top(features, *begin, batch).float().cpu().numpy()
 
@@ -192,12 +199,12 @@ def embed_scene(
 
 
 def check_grid(model: EmbeddingModel, scene: Scene) -> None:
-    """Raise EarthSignalsError where the scene's pixels are of another size than those of the model's tiles."""
+    """Raise EarthSignalsError where the scene's pixels have another size than those of the model's tiles."""
     expected = model.grid.tile_km / model.grid.tile_px
     if abs(scene.plane.pixel_km - expected) > 1e-6 * expected:
         raise EarthSignalsError(
-            f"scene {scene.name} has pixels of {scene.plane.pixel_km:.6g} km, expected the {expected:.6g} km of "
-            f"{model.path or model.name}: bring it onto that grid (clouds.grid), or take another model"
+            f"scene {scene.name} has pixels of {scene.plane.pixel_km:.6g} km, expected the {expected:.6g} km "
+            f"of {model.path or model.name}: bring it onto that grid (clouds.grid), or take another model"
         )
 
 
@@ -208,8 +215,9 @@ def chosen_mode(model: EmbeddingModel, windows: Windows, scene: Scene, mode: str
         raise EarthSignalsError(f"there is no mode `{mode}`, expected one of {', '.join(MODES)}")
     if mode == "exact" and not exact:
         raise EarthSignalsError(
-            f"{model.path or model.name} has a trunk with padding `{model.network.padding}`, which overlapping "
-            "windows cannot share exactly: take the mode `auto`, or train with clouds.network.padding none-in-trunk"
+            f"{model.path or model.name} has a trunk with padding `{model.network.padding}`, which "
+            "overlapping windows cannot share exactly: take the mode `auto`, or train with "
+            "clouds.network.padding none-in-trunk"
         )
     if mode != "auto":
         return "sliding" if mode == "sliding" else "shared"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from earthsignals.clouds.checkpoint import EmbeddingModel
 
 CHUNK = 32
-"""Tiles that are cut before they are run: so few that `embed_tiles` shows no bar below that of a whole scene."""
+"""Tiles that are cut before they are run: so few that `embed_tiles` shows no bar beside the scene's."""
 
 
 def cut_windows(scene: Scene, corners: np.ndarray, size: int) -> np.ndarray:

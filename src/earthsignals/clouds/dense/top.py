@@ -1,9 +1,9 @@
 """layer3, layer4 and the head for many overlapping windows of the same trunk features.
 
-Their padding sees where a window ends, so overlapping windows share less of them than of the trunk. What they do
-share is taken from `opening`, layer3's first convolutions over the whole scene; all others work on windows and
-are done as products in Fourier space. Batch normalisation is folded into the weights (in float64). The results
-are those of the network itself up to the rounding of sums.
+Their padding sees where a window ends, so overlapping windows share less of them than of the trunk. What they
+do share is taken from `opening`, layer3's first convolutions over the whole scene; all others work on windows
+and are done as products in Fourier space. Batch normalisation is folded into the weights (in float64). The
+results are those of the network itself up to the rounding of sums.
 """
 
 from __future__ import annotations
@@ -25,10 +25,16 @@ BATCH = 64
 
 
 def folded(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    """Weight and bias, float64, of a convolution and the batch normalisation (in evaluation) after it."""
-    scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
-    bias = norm.bias.double() - scale * norm.running_mean.double()
-    return convolution.weight.double() * scale[:, None, None, None], bias
+    """Weight and bias of a convolution and the batch normalisation (in evaluation) after it.
+
+    float64, and so on the CPU: not every GPU has that.
+    """
+    gain, offset, mean, variance = (
+        each.detach().cpu().double() for each in (norm.weight, norm.bias, norm.running_mean, norm.running_var)
+    )
+    scale = gain / (variance + norm.eps).sqrt()
+    bias = offset - scale * mean
+    return convolution.weight.detach().cpu().double() * scale[:, None, None, None], bias
 
 
 class Top:
@@ -38,15 +44,19 @@ class Top:
     """
 
     def __init__(self, network: EmbeddingNetwork, size: int) -> None:
-        middle, last = -(-size // 2), -(-(-(-size // 2)) // 2)
+        middle, last = (size + 1) // 2, (size + 3) // 4
+        device = next(network.parameters()).device
         first, *others = network.layer3
         self.opening = Opening(
-            folded(first.conv1, first.bn1), folded(*first.downsample), size, anti_aliased=first.blurs
+            folded(first.conv1, first.bn1), folded(*first.downsample), size, first.blurs, device
         )
-        self.second = WindowConvolution(*folded(first.conv2, first.bn2), middle)
-        self.blocks: list[Callable[[Tensor], Tensor]] = [_Plain(block, middle) for block in others]
+        self.second = WindowConvolution(*folded(first.conv2, first.bn2), middle, device)
+        self.blocks: list[Callable[[Tensor], Tensor]] = [_Plain(block, middle, device) for block in others]
         first, *others = network.layer4
-        self.blocks += [_Subsampling(first, middle), *(_Plain(block, last) for block in others)]
+        self.blocks += [
+            _Subsampling(first, middle, device),
+            *(_Plain(block, last, device) for block in others),
+        ]
         self.head = network.head
 
     def __call__(self, features: Tensor, rows: Tensor, columns: Tensor, batch: int = BATCH) -> Tensor:
@@ -78,9 +88,9 @@ class Top:
 class _Plain:
     """A residual block that changes neither size nor channels, on windows (n², B, C)."""
 
-    def __init__(self, block: BasicBlock, n: int) -> None:
-        self.first = WindowConvolution(*folded(block.conv1, block.bn1), n)
-        self.second = WindowConvolution(*folded(block.conv2, block.bn2), n)
+    def __init__(self, block: BasicBlock, n: int, device: torch.device) -> None:
+        self.first = WindowConvolution(*folded(block.conv1, block.bn1), n, device)
+        self.second = WindowConvolution(*folded(block.conv2, block.bn2), n, device)
 
     def __call__(self, x: Tensor) -> Tensor:
         return self.second(self.first(x).relu_()).add_(x).relu_()
@@ -89,15 +99,15 @@ class _Plain:
 class _Subsampling:
     """A residual block of stride 2: n × n windows to ceil(n / 2) × ceil(n / 2)."""
 
-    def __init__(self, block: BasicBlock, n: int) -> None:
+    def __init__(self, block: BasicBlock, n: int, device: torch.device) -> None:
         self.n, self.half = n, -(-n // 2)
         weight, bias = folded(block.conv1, block.bn1)
-        self.weight = weight.permute(2, 3, 1, 0).flatten(0, 2).float()  # (9 C, N), taps first
-        self.bias = bias.float()
+        self.weight = weight.permute(2, 3, 1, 0).flatten(0, 2).float().to(device)  # (9 C, N), taps first
+        self.bias = bias.float().to(device)
         weight, bias = folded(*block.downsample)
-        self.shortcut, self.shortcut_bias = weight[:, :, 0, 0].T.contiguous().float(), bias.float()
-        self.second = WindowConvolution(*folded(block.conv2, block.bn2), self.half)
-        self.blur = smoothing(n, n).float().to(weight.device) if block.blurs else None
+        self.shortcut, self.shortcut_bias = weight[:, :, 0, 0].T.float().to(device), bias.float().to(device)
+        self.second = WindowConvolution(*folded(block.conv2, block.bn2), self.half, device)
+        self.blur = smoothing(n, n).float().to(device) if block.blurs else None
 
     def __call__(self, x: Tensor) -> Tensor:
         if self.blur is not None:

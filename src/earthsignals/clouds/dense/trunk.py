@@ -21,8 +21,8 @@ STRIP_BYTES = 128 * 2**20
 def rows_at_once(network: EmbeddingNetwork, columns: int) -> int:
     """New pixel rows of a strip of a scene of so many columns, a multiple of the trunk's stride.
 
-    The stem's output has `width` channels at a quarter of the pixels, in float32; some three of that size live
-    at a time, and two copies of the image.
+    The stem's output has `width` channels at a quarter of the pixels, in float32; some three of that size
+    live at a time, and two copies of the image.
     """
     bytes_per_pixel = 3 * network.width + 2 * 3 * 4
     return max(1, STRIP_BYTES // (bytes_per_pixel * columns) // TRUNK_STRIDE) * TRUNK_STRIDE
@@ -72,7 +72,7 @@ class RollingTrunk:
 
 
 def scaled(images: np.ndarray, network: EmbeddingNetwork) -> Tensor:
-    """Images (B, 3, H, W) uint8 as the network takes them: float32 in [0, 1], on its device, channels last."""
+    """Images (B, 3, H, W) uint8 as the network takes them: float32 in [0, 1], where it is, channels last."""
     device = next(network.parameters()).device
     images = torch.from_numpy(np.ascontiguousarray(images)).to(device)
     return images.contiguous(memory_format=torch.channels_last).float().div_(255)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from earthsignals.clouds.goes.buckets import is_goes_name
+from earthsignals.clouds.goes.scans import group_scans
 from earthsignals.clouds.imagery.geotiff import GEOTIFFS, read_geotiff
 from earthsignals.clouds.imagery.names import scene_name
 from earthsignals.clouds.imagery.netcdf import NETCDFS, read_netcdf
@@ -21,7 +23,6 @@ from earthsignals.clouds.params import CloudsParams
 from earthsignals.storage import EarthSignalsError, is_partial
 
 SUFFIXES = (*NETCDFS, *PICTURES, *GEOTIFFS)
-_LEVEL_1B = "OR_ABI-L1b-"
 
 
 @dataclass(frozen=True)
@@ -46,22 +47,31 @@ def find_sources(folder: Path) -> list[Source]:
         )
     files = [folder] if folder.is_file() else list(_walk(folder))
     base = folder.parent if folder.is_file() else folder
-    has_scans = any(path.name.startswith(_LEVEL_1B) for path in files)
-    sources = [
+    scans = _scans([path for path in files if is_goes_name(path.name)])
+    sources = [Source(scan[0].relative_to(base).as_posix(), scan, True) for scan in scans]
+    sources += [
         Source(path.relative_to(base).as_posix(), (path,)) for path in files
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(_LEVEL_1B)
+        if path.suffix.lower() in SUFFIXES and not is_goes_name(path.name)
     ]  # fmt: skip
-    if has_scans:
-        from earthsignals.clouds.goes.source import files_in
-
-        scans = [tuple(files)] if folder.is_file() else (tuple(sorted(scan)) for scan in files_in(folder))
-        sources += [Source(scan[0].relative_to(base).as_posix(), scan, True) for scan in scans]
     if not sources:
         raise EarthSignalsError(
             f"{folder} holds no scene: expected CF netCDF ({', '.join(NETCDFS)}), pictures "
             f"({', '.join(PICTURES)}), GeoTIFF ({', '.join(GEOTIFFS)}) or GOES level 1b files"
         )
     return sorted(sources, key=lambda source: source.name)
+
+
+def _scans(files: Sequence[Path]) -> Iterator[tuple[Path, ...]]:
+    """GOES files of each scan, whichever folders they are in; copies of files make up scans of their own."""
+    copies: list[dict[str, Path]] = []
+    for path in files:
+        fresh = next((layer for layer in copies if path.name not in layer), None)
+        if fresh is None:
+            copies.append(fresh := {})
+        fresh[path.name] = path
+    for layer in copies:
+        for scan in group_scans(layer):
+            yield tuple(sorted(layer[name] for name in scan.files.values()))
 
 
 def read_source(source: Source, params: CloudsParams) -> Scene:

@@ -113,8 +113,8 @@ def make_scenes(
     if not kept:
         told = ", ".join(f"{count} {reason}" for reason, count in sorted(counts.items()))
         raise EarthSignalsError(
-            f"{about['source']}: none of its {len(made)} files or scans is a usable scene ({told}); the first "
-            f"is {made[0].source}: {made[0].detail}"
+            f"{about['source']}: none of its {len(made)} files or scans is a scene ({told}); the first, "
+            f"{made[0].source}: {made[0].detail}"
         )
     split = _split([one.entry for one in kept], params)
     with atomic_directory(out) as temporary:

@@ -24,13 +24,14 @@ def purity_and_nmi(groups: Groups, cluster: np.ndarray, label: np.ndarray) -> tu
 
     Purity is the share of tiles that belong to the commonest class of their cluster; NMI the mutual
     information over the mean of the entropies (Manning et al. 2008, section 16.3): 1 for equal partitions, 0
-    for independent ones. The clusters stay; the interval resamples the scenes that are counted.
+    for independent ones. The clusters stay; the interval resamples the scenes that are counted, centred.
     """
     one_hot = np.zeros((len(label), int(cluster.max()) + 1, int(label.max()) + 1))
     one_hot[np.arange(len(label)), cluster, label] = 1
     sums = group_sums(groups, one_hot)
     table, tables = sums.sum(0), np.tensordot(groups.weights, sums, axes=(1, 0))
-    return Measured(_purity(table), _purity(tables)), Measured(_nmi(table), _nmi(tables))
+    found = Measured(_purity(table), _purity(tables)), Measured(_nmi(table), _nmi(tables))
+    return found[0].centred(), found[1].centred()
 
 
 def _purity(table: np.ndarray) -> np.ndarray:

@@ -34,6 +34,17 @@ class Measured:
         """(..., 3) value, low, high: the central 95 % of the resamples."""
         return with_interval(self.value, self.resampled)
 
+    def centred(self) -> Measured:
+        """With its resamples moved so that their mean is the value.
+
+        For what resampling by itself shifts: a resample has fewer different scenes, in which clusters look
+        purer and fewer directions are used.
+        """
+        known = np.isfinite(self.resampled)
+        if not known.any():
+            return self
+        return Measured(self.value, self.resampled + (self.value - self.resampled[known].mean()))
+
     def minus(self, other: Measured) -> Measured:
         """The paired difference."""
         return Measured(self.value - other.value, self.resampled - other.resampled)

@@ -14,7 +14,7 @@ from earthsignals.clouds.params import CloudsParams
 from earthsignals.compute.mapping import progress
 from earthsignals.compute.seeds import philox
 
-BASES = 100
+BASES = 60
 """Tiles that are perturbed, about."""
 PER_SCENE = 3
 TRIES = 20

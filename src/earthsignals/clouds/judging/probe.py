@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from earthsignals.clouds.judging.folds import by_scene
 from earthsignals.clouds.judging.space import Scaling
 
-PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
+PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """C of scikit-learn: smaller is a stronger prior."""
 STEPS = 300
 USUAL = 0.1

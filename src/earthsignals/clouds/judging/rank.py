@@ -10,8 +10,8 @@ from earthsignals.clouds.judging.measured import Measured, group_sums
 COLLAPSED_RANK = 2.0
 COLLAPSED_SPREAD = 1e-3
 """Deviation of an embedding over the length of its mean."""
-RESAMPLED = 512
-"""Features up to which the interval is worked out: it takes an eigenproblem for each resample."""
+RESAMPLED = 128
+"""Features up to which the interval is worked out: it takes an eigenproblem of their number each resample."""
 
 
 def effective_rank(features: np.ndarray) -> float:
@@ -26,7 +26,7 @@ def effective_rank(features: np.ndarray) -> float:
 
 
 def resampled_rank(groups: Groups, features: np.ndarray) -> Measured:
-    """The effective rank of features (N, F) with resamples; NaN resamples beyond RESAMPLED features."""
+    """The effective rank of features (N, F), its resamples centred; NaN beyond RESAMPLED features."""
     value = effective_rank(features)
     resamples = np.full(len(groups.weights), np.nan)
     width = features.shape[1]
@@ -41,7 +41,7 @@ def resampled_rank(groups: Groups, features: np.ndarray) -> Measured:
                 scatter = np.tensordot(weights, products, axes=1)
                 scatter -= np.outer(total[:-1], total[:-1]) / total[-1]
                 resamples[number] = _rank(np.sqrt(np.clip(np.linalg.eigvalsh(scatter), 0, None)))
-    return Measured(np.array(value), resamples)
+    return Measured(np.array(value), resamples).centred()
 
 
 def collapsed(features: np.ndarray, rank: float) -> bool:

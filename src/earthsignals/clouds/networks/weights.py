@@ -30,9 +30,7 @@ def load_trunk(network: EmbeddingNetwork, path: str | Path) -> list[str]:
     or architecture, or not finite. The network is then as it was.
     """
     path = Path(path)
-    found = {
-        name: value for name, value in _read(path).items() if not name.startswith((CLASSIFIER, HEAD))
-    }
+    found = {name: value for name, value in _read(path).items() if not name.startswith((CLASSIFIER, HEAD))}
     own = {name: value for name, value in network.state_dict().items() if not name.startswith(HEAD)}
     if not own.keys() & found.keys():
         raise EarthSignalsError(

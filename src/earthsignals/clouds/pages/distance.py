@@ -31,12 +31,13 @@ for (let i = 0; i < y.length; i++)
     if (away < nearest) { nearest = away; best = cell }
   }
 if (best >= 0) {
-  const chosen = here.subarray(best * dimension, (best + 1) * dimension)
+  // By index: a part of Bokeh's arrays begins at their beginning, whatever part is asked for.
   for (let s = 0; s < images.length; s++) {
     const values = vectors[s].data.values[0], image = images[s].data.image[0]
     for (let cell = 0; cell < image.length; cell++) {
       let sum = 0
-      for (let k = 0; k < dimension; k++) sum += (values[cell * dimension + k] - chosen[k]) ** 2
+      for (let k = 0; k < dimension; k++)
+        sum += (values[cell * dimension + k] - here[best * dimension + k]) ** 2
       image[cell] = Math.sqrt(sum) / unit
     }
     images[s].change.emit()

@@ -108,7 +108,9 @@ def tile_hover(renderers: Sequence[Any], tooltip: str = TILE_TOOLTIP) -> HoverTo
 def thinned(scene: SceneMap, most: int) -> SceneMap:
     """The scene with at most `most` windows: every k-th row and column."""
     rows, columns = scene.values.shape[:2]
-    k = max(int(np.ceil(np.sqrt(rows * columns / most))), 1)
+    k = 1
+    while -(-rows // k) * -(-columns // k) > most:
+        k += 1
     return replace(
         scene, x_km=scene.x_km[::k], y_km=scene.y_km[::k], values=scene.values[::k, ::k],
         latitude=scene.latitude[::k, ::k], longitude=scene.longitude[::k, ::k],

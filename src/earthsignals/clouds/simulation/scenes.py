@@ -11,6 +11,7 @@ from earthsignals.clouds.imagery.making import make_scenes
 from earthsignals.clouds.imagery.scene import Scene
 from earthsignals.clouds.params import CloudsParams
 from earthsignals.clouds.simulation.scene import Weather, list_weather, simulate
+from earthsignals.storage import EarthSignalsError
 
 VERSION = 1
 """Raised when the same parameters give other scenes than before."""
@@ -26,10 +27,16 @@ def write_scenes(
     Raises EarthSignalsError for scenes of fewer than three days.
     """
     weather = list_weather(params)
-    return make_scenes(
+    index = make_scenes(
         _read, [(each.name, each) for each in weather], params, Path(out),
         work=Path(resume_root) / f"synthetic-{_key(params)}", about={"source": "synthetic"},
     )  # fmt: skip
+    if index.refused:  # of files that is the user's to judge; here it is a fault
+        raise EarthSignalsError(
+            f"{out}: {sum(index.refused.values())} of {len(weather)} synthetic scenes could not be made; "
+            f"{Path(out) / 'refused.csv'} says why"
+        )
+    return index
 
 
 def _read(weather: Weather, params: CloudsParams) -> Scene:

@@ -1,8 +1,8 @@
 """Scores of detections: counts at a threshold, precision-recall and ROC curves, calibration.
 
 Curves are computed from tallies: how many positives and negatives have each score, per flightline, from the
-highest score down. A tally is small, so that a bootstrap over flightlines (`earthsignals.bootstrap`) is one
-matrix product; a leading axis of resamples goes through every function here.
+highest score down. A tally is small, so that a bootstrap over flightlines (`bootstrap.py`) is one matrix
+product; a leading axis of resamples goes through every function here.
 """
 
 from __future__ import annotations

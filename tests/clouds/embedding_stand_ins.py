@@ -24,10 +24,13 @@ def make_network(
     *,
     anti_aliased: bool = False,
     width: int = 4,
+    scattering: bool = True,
 ) -> EmbeddingNetwork:
     """Nothing is left at a value that would hide a fault: 1, 0, or the same in all channels."""
     torch.manual_seed(5)
-    network = EmbeddingNetwork(architecture, width, padding, anti_aliased, embedding=6, hidden=16).eval()
+    network = EmbeddingNetwork(
+        architecture, width, padding, anti_aliased, embedding=6, hidden=16, scattering=scattering
+    ).eval()
     for module in network.modules():
         if isinstance(module, (nn.BatchNorm2d, nn.BatchNorm1d)):
             with torch.no_grad():

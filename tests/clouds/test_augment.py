@@ -10,11 +10,11 @@ from earthsignals.clouds.augment import CHUNK, Augment, gaussian_blurred
 from earthsignals.clouds.params import AugmentationParams
 
 OFF = AugmentationParams(
-    flips=False, quarter_turns=False, rotation_degrees=0, zoom=1, warp=0, brightness=0, contrast=0, gamma=0,
-    colour=0, noise=0, blur_px=0,
+    flips=False, quarter_turns=False, rotation_degrees=0, zoom=1, warp=0, grey=0, brightness=0, contrast=0,
+    gamma=0, colour=0, noise=0, blur_px=0,
 )  # fmt: skip
 ON = {
-    "flips": True, "quarter_turns": True, "rotation_degrees": 20.0, "zoom": 1.3, "warp": 0.2,
+    "flips": True, "quarter_turns": True, "rotation_degrees": 20.0, "zoom": 1.3, "warp": 0.2, "grey": 0.7,
     "brightness": 0.1, "contrast": 0.3, "gamma": 0.3, "colour": 0.1, "noise": 0.05, "blur_px": 1.5,
 }  # fmt: skip
 
@@ -159,6 +159,21 @@ def test_noise_is_white_of_at_most_its_deviation():
     assert abs(neighbours.mean()) < 0.02
     first, second = noise[:2].reshape(2, -1)
     assert abs(np.corrcoef(first, second)[0, 1]) < 0.15
+    bands = shown(with_only(noise=0.05), tiles)[0, 0].reshape(3, -1)  # another in each: no colour of its own
+    assert np.abs(np.corrcoef(bands) - np.eye(3)).max() < 0.15
+
+
+def test_grey_tiles_are_one_mixture_of_their_bands():
+    tiles = triplets(60)
+    out = shown(with_only(grey=0.3), tiles).reshape(-1, 3, 32 * 32)
+    plain = (tiles / np.float32(255)).reshape(-1, 3, 32 * 32)
+    grey = (out == out[:, :1]).all((1, 2))
+    assert grey.mean() == pytest.approx(0.3, abs=0.1)
+    assert np.array_equal(out[~grey], plain[~grey])
+    pairs = zip(plain[grey], out[grey], strict=True)
+    weights = [np.linalg.lstsq(own.T, mixed[0], rcond=None)[0] for own, mixed in pairs]
+    assert np.sum(weights, 1) == pytest.approx(np.ones(len(weights)), abs=1e-4)
+    assert np.min(weights) > 0 and np.std(weights, 0).min() > 0.1
 
 
 def test_blur_is_a_gaussian():

@@ -17,7 +17,7 @@ from earthsignals.storage import EarthSignalsError, md5_file
 from earthsignals.training import load_checkpoint, save_checkpoint
 
 GRID = GridParams(tile_km=150.0, tile_px=64)
-PARAMS = NetworkParams(width=4, padding="zero", anti_aliased=True, embedding=6, hidden=8)
+PARAMS = NetworkParams(width=4, padding="zero", anti_aliased=True, embedding=6, hidden=8, scattering=False)
 
 
 @pytest.fixture(scope="module")

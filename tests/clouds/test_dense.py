@@ -15,14 +15,17 @@ import torch
 import xarray
 from torch.nn.functional import conv2d
 
+from earthsignals.clouds.dense import texture as texture_module
 from earthsignals.clouds.dense import trunk as trunk_module
 from earthsignals.clouds.dense.fields import embed_to_file, read_map, write_map
 from earthsignals.clouds.dense.fourier import WindowConvolution
+from earthsignals.clouds.dense.phase import Phase
 from earthsignals.clouds.dense.shared import DensePlan, embed_scene
 from earthsignals.clouds.dense.top import Top
 from earthsignals.clouds.dense.trunk import RollingTrunk
 from earthsignals.clouds.dense.windows import Windows
 from earthsignals.clouds.embedding import embed_tiles
+from earthsignals.clouds.networks.scattering import COUNT
 from earthsignals.clouds.tiles.cutting import fill_gaps
 from earthsignals.storage import EarthSignalsError
 from tests.clouds.embedding_stand_ins import TILE_PX, make_model, make_network, make_noise
@@ -64,12 +67,13 @@ def test_the_top_on_shared_features_is_the_network_s(
     rows, columns = (
         each.flatten() for each in torch.meshgrid(torch.arange(6), torch.arange(5), indexing="ij")
     )
-    found = Top(network, size)(features, rows, columns, batch=7)
+    texture = torch.randn(len(rows), COUNT, generator=torch.Generator().manual_seed(1))
+    found = Top(network, size)(features, rows, columns, texture, batch=7)
     windows = [
         features[0, :, r : r + size, c : c + size]
         for r, c in zip(rows.tolist(), columns.tolist(), strict=True)
     ]  # fmt: skip
-    assert_equal(found.numpy(), network.finish(torch.stack(windows)).numpy())
+    assert_equal(found.numpy(), network.finish(torch.stack(windows), texture).numpy())
 
 
 @pytest.mark.parametrize("step", [8, 16, 12, 35])
@@ -83,7 +87,18 @@ def test_sharing_equals_running_every_window(step: int) -> None:
     assert_equal(shared.values, sliding.values)
 
 
-@pytest.mark.parametrize("options", [{"architecture": "resnet34"}, {"anti_aliased": True}, {"width": 8}])
+@pytest.mark.parametrize("tile_px", [117, 124, 131])
+def test_sharing_is_exact_for_tiles_of_any_size(tile_px: int) -> None:
+    """Trunk, blocks of powers and wavelets leave other rests of a tile each."""
+    model, scene = make_model(tile_px), make_noise((171, 180), tile_px=tile_px)
+    for step in (8, 12):
+        shared, sliding = (embed_scene(model, scene, step, mode=mode) for mode in ("exact", "sliding"))
+        assert_equal(shared.values, sliding.values)
+
+
+@pytest.mark.parametrize(
+    "options", [{"architecture": "resnet34"}, {"anti_aliased": True}, {"width": 8}, {"scattering": False}]
+)
 def test_sharing_is_exact_for_every_network_without_padding(options: dict) -> None:
     model = make_model(192, **options)
     scene = make_noise((216, 232), tile_px=192)
@@ -109,6 +124,7 @@ def test_strips_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = embed_scene(model, scene, 8, mode="exact")
     assert len(list(DensePlan(model, scene, 8, "exact").strips())) == 1
     monkeypatch.setattr(trunk_module, "STRIP_BYTES", 1)  # eight rows of pixels at a time
+    monkeypatch.setattr(texture_module, "PIXELS", 140 * 128)  # two windows
     assert len(list(DensePlan(model, scene, 8, "exact").strips())) == whole.values.shape[0] == 22
     assert_equal(embed_scene(model, scene, 8, mode="exact").values, whole.values)
 
@@ -261,7 +277,7 @@ def test_a_map_streamed_to_disk_is_the_same_file(tmp_path: Path, monkeypatch: py
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(DensePlan, "_embedded", stop)
+    monkeypatch.setattr(Phase, "embedded", stop)
     with pytest.raises(KeyboardInterrupt):
         embed_to_file(model, scene, tmp_path / "streamed.nc", 8)
     assert (tmp_path / "streamed.nc").read_bytes() == before  # and no half of a file beside it

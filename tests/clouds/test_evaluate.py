@@ -26,7 +26,7 @@ from earthsignals.storage import EarthSignalsError, write_json
 from tests.clouds.small_scenes import PARAMS, write_scenes
 
 SMALL = CloudsParams.model_validate(PARAMS.model_dump() | {
-    "network": {"width": 4, "embedding": 6, "hidden": 8, "padding": "zero"},
+    "network": {"width": 4, "embedding": 6, "hidden": 8, "padding": "zero", "scattering": False},
     "evaluate": {"bootstrap": 30, "clusters": 3, "shifts_px": (1, 8)},
 })  # fmt: skip
 SETTINGS = Settings(device="cpu", workers=1, progress=False)

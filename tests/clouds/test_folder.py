@@ -20,7 +20,8 @@ from earthsignals.clouds.source import prepare_scenes
 from earthsignals.storage import EarthSignalsError, md5_path, sha256_file
 from tests.clouds.test_scene import small_scene
 
-PARAMS = CloudsParams(source="folder", grid={"tile_km": 128.0, "tile_px": 32})
+SMALL = {"padding": "zero", "scattering": False}  # a network for small tiles
+PARAMS = CloudsParams(source="folder", grid={"tile_km": 128.0, "tile_px": 32}, network=SMALL)
 
 
 def write_picture(path: Path, seed: int, degrees: float = 3.0) -> Path:
@@ -254,7 +255,9 @@ def test_real_files_of_all_kinds(real_data: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for paths in found:
         (tmp_path / "in" / paths[0].name).symlink_to(paths[0])
-    params = CloudsParams(source="in", grid={"tile_km": 400.0, "tile_px": 32}, goes={"composite": "bt_14"})
+    params = CloudsParams(
+        source="in", grid={"tile_km": 400.0, "tile_px": 32}, goes={"composite": "bt_14"}, network=SMALL
+    )
     index = run(tmp_path / "in", params)
     assert {entry.day for entry in index.entries} == {"2007-12-27", "2019-12-01", "2021-05-25"}
     # The prototype Fish has no place; of one scan C06 alone is there.

@@ -41,7 +41,10 @@ def params(cache: Path, **goes: object) -> CloudsParams:
         "composite": "bt_14", "domain": DOMAIN, "first_day": DAYS[0].isoformat(), "cache": str(cache),
         "last_day": DAYS[-1].isoformat(), "hours_from_noon": [0.0, 3.0],
     }  # fmt: skip
-    given = {"source": "goes", "grid": {"tile_km": 200.0, "tile_px": 32}, "goes": {**chosen, **goes}}
+    given = {
+        "source": "goes", "grid": {"tile_km": 200.0, "tile_px": 32}, "goes": {**chosen, **goes},
+        "network": {"padding": "zero", "scattering": False},
+    }  # fmt: skip
     import json
 
     return CloudsParams.model_validate_json(json.dumps(given))

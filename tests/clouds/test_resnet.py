@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from earthsignals.clouds.model import build
 from earthsignals.clouds.networks.resnet import BLOCKS, TRUNK_STRIDE, EmbeddingNetwork, blurred
+from earthsignals.clouds.networks.scattering import COUNT
+from earthsignals.clouds.params import NetworkParams
 from earthsignals.storage import EarthSignalsError
 
 PUBLISHED = {"resnet18": 11_176_512, "resnet34": 21_284_672}
@@ -100,7 +103,7 @@ def test_a_position_of_the_trunk_sees_its_receptive_field_and_no_more(architectu
 @pytest.mark.parametrize("padding, anti_aliased", [("zero", False), ("zero", True), ("none-in-trunk", False)])
 def test_windows_are_counted_as_they_come_out(padding, anti_aliased):
     network = randomised("resnet18", 4, padding, anti_aliased, 8, 16)
-    for size in (104, 127, 128, 131):
+    for size in (112, 127, 128, 131):
         assert network.trunk_of(torch.rand(1, 3, size, size)).shape[-1] == network.trunk_window(size)
     if padding == "zero":
         assert network.trunk_window(128) == 16  # the published stride of 8
@@ -108,6 +111,8 @@ def test_windows_are_counted_as_they_come_out(padding, anti_aliased):
 
 def test_too_small_a_tile_is_refused_with_the_least_that_will_do():
     network = EmbeddingNetwork("resnet34", 4, "none-in-trunk")
+    with pytest.raises(EarthSignalsError, match="tile_px to 111 or more, or clouds.network.scattering"):
+        network.trunk_window(110)
     with pytest.raises(EarthSignalsError, match="tile_px to 179 or more, or clouds.network.padding to zero"):
         network.trunk_window(128)
     assert network.trunk_window(179) >= 1
@@ -115,12 +120,30 @@ def test_too_small_a_tile_is_refused_with_the_least_that_will_do():
         EmbeddingNetwork("resnet18", 4)(torch.rand(1, 3, 64, 64))
 
 
+@pytest.mark.parametrize("anti_aliased", [False, True])
+@pytest.mark.parametrize("architecture", BLOCKS)
+def test_parameters_know_the_least_tile(architecture, anti_aliased):
+    """They are read without torch: what they say is held against the network."""
+    for scattering, padding in ((False, "none-in-trunk"), (True, "none-in-trunk"), (True, "zero")):
+        options = NetworkParams(
+            architecture=architecture, width=4, padding=padding, anti_aliased=anti_aliased,
+            scattering=scattering,
+        )  # fmt: skip
+        network, least = build(options), options.least_tile_px
+        assert network.trunk_window(least) >= 1
+        with pytest.raises(EarthSignalsError):
+            network.trunk_window(least - 1)
+    assert NetworkParams(padding="zero", scattering=False).least_tile_px == 1
+
+
 def test_the_embedding_is_the_top_of_the_trunk_and_formats_agree():
     network = randomised("resnet18", 8, "none-in-trunk", False, 6, 16)
     x = torch.rand(2, 3, 128, 128)
     z = network(x)
     assert z.shape == (2, 6) and z.dtype == torch.float32
-    assert torch.equal(z, network.finish(network.trunk_of(x)))
+    assert torch.equal(z, network.finish(network.trunk_of(x), network.texture(x)))
+    texture = torch.zeros(2, COUNT)
+    assert (network.finish(network.trunk_of(x), texture) - z).abs().max() > 0.01 * z.abs().max()
     other = network.to(memory_format=torch.channels_last)(x.contiguous(memory_format=torch.channels_last))
     assert torch.allclose(other, z, atol=1e-5 * float(z.abs().max()))
 

@@ -31,7 +31,7 @@ SETTINGS = Settings(device="cpu", threads=1, progress=False)
 SLOWLY = {"epochs": 10, "batch_size": 8, "learning_rate": 5e-3}
 STILL = {
     "flips": False, "quarter_turns": False, "rotation_degrees": 0.0, "zoom": 1.0, "brightness": 0.0,
-    "contrast": 0.0, "gamma": 0.0, "colour": 0.0, "noise": 0.01,
+    "contrast": 0.0, "gamma": 0.0, "colour": 0.0, "grey": 0.0, "noise": 0.01,
 }  # fmt: skip
 LOSSES = ("contrastive", "vicreg", "triplet", "triplet-squared")
 
@@ -39,7 +39,7 @@ LOSSES = ("contrastive", "vicreg", "triplet", "triplet-squared")
 def params_of(**sections: dict) -> CloudsParams:
     own = {
         "grid": {"tile_px": EDGE},
-        "network": {"width": 4, "padding": "zero", "embedding": 8, "hidden": 16},
+        "network": {"width": 4, "padding": "zero", "embedding": 8, "hidden": 16, "scattering": False},
         "train": {"epochs": 2, "batch_size": 16, "learning_rate": 1e-2},
     }
     merged = {name: own.get(name, {}) | sections.get(name, {}) for name in own | sections}
@@ -132,9 +132,12 @@ def test_every_loss_learns(triplets, tmp_path, loss):
     assert not list((tmp_path / "resume").iterdir())
 
 
-def test_the_unpadded_network_trains_on_tiles_that_it_fits(tmp_path, triplets):
-    params = params_of(network={"padding": "none-in-trunk"})
-    with pytest.raises(EarthSignalsError, match="set clouds.grid.tile_px to 99 or more"):
+@pytest.mark.parametrize("change, least", [({"padding": "none-in-trunk"}, 99), ({"scattering": True}, 111)])
+def test_networks_train_on_tiles_that_they_fit(change, least, tmp_path, triplets):
+    with pytest.raises(ValueError, match=f"must be at least {least} for the network"):
+        params_of(network=change)  # at once, and of a file of other tiles than the parameters' as well:
+    params = params_of(network=change, grid={"tile_px": 128})
+    with pytest.raises(EarthSignalsError, match=f"set clouds.grid.tile_px to {least} or more"):
         train_embedding(triplets, params, SETTINGS, tmp_path / "a.pt", resume_root=tmp_path / "resume")
 
 

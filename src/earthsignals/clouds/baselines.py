@@ -2,7 +2,7 @@
 
 Each enters at its best: heavy-tailed metrics as logarithms, undefined ones imputed and marked, principal
 components as many as the embedding has, and `classical`, which knows all that statistics, spectrum and
-organisation metrics know together.
+organisation metrics know together. `scattering` is what the network is given and has not learnt.
 """
 
 from __future__ import annotations
@@ -15,15 +15,17 @@ from earthsignals.clouds.features.imputation import Imputer
 from earthsignals.clouds.features.network import random_network
 from earthsignals.clouds.features.organisation import organisation
 from earthsignals.clouds.features.pca import pca_of_spectra, pca_of_tiles
+from earthsignals.clouds.features.scattering import scattering
 from earthsignals.clouds.features.spectrum import spectrum
 from earthsignals.clouds.features.statistics import statistics
 from earthsignals.clouds.judging.gallery import Gallery
 from earthsignals.clouds.params import CloudsParams
 
 NAMES = (
-    "statistics", "spectrum", "organisation", "classical", "pca", "pca_spectrum", "random_network",
+    "statistics", "spectrum", "organisation", "classical", "scattering", "pca", "pca_spectrum",
+    "random_network",
 )  # fmt: skip
-MIXED_UNITS = frozenset({"statistics", "spectrum", "organisation", "classical"})
+MIXED_UNITS = frozenset({"statistics", "spectrum", "organisation", "classical", "scattering"})
 """Rows whose features are of different kinds: their singular values are not comparable."""
 
 Row = tuple[np.ndarray, np.ndarray]
@@ -58,6 +60,7 @@ def describe(fit_images: np.ndarray, images: np.ndarray, params: CloudsParams) -
         np.concatenate([both[name][side] for name in ("statistics", "spectrum", "organisation")], axis=1)
         for side in (0, 1)
     )
+    both["scattering"] = scattering(fit_images), scattering(images)
     size, seed = params.network.embedding, params.evaluate.seed
     both["pca"] = pca_of_tiles(fit_images, images, size, seed)
     both["pca_spectrum"] = pca_of_spectra(fit_images, images, size, seed)

@@ -69,7 +69,7 @@ def check(params: CloudsParams, settings: Settings, data: Path | None) -> Iterat
     yield f"augmentation: {' x '.join(map(str, augmented.shape))}, {augmented.mean():.2f} on average"
     network = build(params.network).to(device)
     count = sum(p.numel() for p in network.parameters())
-    yield f"network: {params.network.architecture} of {count:,} parameters, {params.network.padding} padded"
+    yield f"network: {params.network.architecture} of {count:,} parameters"
     for name in dict.fromkeys((params.train.loss, *params.peers.losses)):
         loss = _one_batch(network, augmented.to(device), params, name)
         yield f"{name}: one batch of {BATCH} triplets on {device}: loss {loss:.4f}, gradients finite"

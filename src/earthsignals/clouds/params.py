@@ -36,9 +36,9 @@ class GridParams(Section):
 class ScenesParams(Section):
     """Synthetic scenes. A day's scenes show different regions; splits are by day."""
 
-    days: int = Field(90, ge=3, le=100_000)
+    days: int = Field(240, ge=3, le=100_000)
     scenes_per_day: int = Field(2, ge=1, le=1000)
-    size_px: int = Field(512, ge=64, le=16_384)
+    size_px: int = Field(384, ge=64, le=16_384)
     """Edge of a scene, at least that of a tile."""
     regimes: tuple[Regime, ...] = Field(REGIMES, min_length=2)
     series_hours: int = Field(12, ge=0, le=240)
@@ -122,10 +122,23 @@ class TripletsParams(Section):
     seed: Seed = 51
 
 
-class NetworkParams(Section):
-    """The residual network (He et al. 2016) that maps a tile to its embedding."""
+LEAST_PX = {"resnet18": 99, "resnet34": 179}
+"""Edge of the smallest tile that an unpadded trunk leaves anything of (`EmbeddingNetwork.receptive_field`,
+not asked here: reading parameters does not import torch)."""
+BLUR_PX = 14
+"""What that grows by with `anti_aliased`."""
+SCATTERING_PX = 111
+"""Edge of the smallest tile that the scattering transform fits into (`scattering.LEAST_PX`)."""
 
-    architecture: Literal["resnet18", "resnet34"] = "resnet18"
+
+class NetworkParams(Section):
+    """The network that maps a tile to its embedding.
+
+    All but `embedding` and `hidden` are of residual networks alone.
+    """
+
+    architecture: Literal["scattering", "resnet18", "resnet34"] = "scattering"
+    """scattering: fixed filters (Bruna & Mallat 2013) and a head that learns. Others: He et al. 2016."""
     width: int = Field(32, ge=4, le=256)
     """Channels of the first stage; 64 is the published network, 32 its half."""
     padding: Literal["none-in-trunk", "zero"] = "none-in-trunk"
@@ -134,11 +147,19 @@ class NetworkParams(Section):
     anti_aliased: bool = False
     """Blur before every subsampling (Zhang 2019)."""
     embedding: int = Field(32, ge=2, le=4096)
-    hidden: int = Field(256, ge=2, le=8192)
+    hidden: int = Field(512, ge=2, le=8192)
     """Width of the head between pooled features and embedding."""
+    scattering: bool = True
+    """Give the head the tile's texture by fixed filters, beside what the network has learnt to see."""
     initial_weights: str | None = None
     """A file of weights under torchvision's names (.pt of tensors alone, or .safetensors) for the trunk; the
     width must be theirs."""
+
+    @property
+    def least_tile_px(self) -> int:
+        """Edge of the smallest tile that this network can embed, 1 where there is no limit."""
+        trunk = LEAST_PX[self.architecture] + BLUR_PX * self.anti_aliased
+        return max(1 if self.padding == "zero" else trunk, SCATTERING_PX if self.scattering else 1)
 
 
 class AugmentationParams(Section):
@@ -147,7 +168,7 @@ class AugmentationParams(Section):
     flips: bool = True
     quarter_turns: bool = True
     rotation_degrees: float = Field(10.0, ge=0, le=180)
-    zoom: float = Field(1.1, ge=1, le=2)
+    zoom: float = Field(1.05, ge=1, le=2)
     """Largest magnification; the smallest is its inverse."""
     warp: float = Field(0.0, ge=0, le=0.5)
     """Largest shift of a tile's corners over its edge (perspective)."""
@@ -161,26 +182,26 @@ class AugmentationParams(Section):
     """Largest |ln| of the exponent."""
     colour: float = Field(0.1, ge=0, le=2)
     """Largest shift of one channel against the others."""
-    noise: float = Field(0.05, ge=0, le=1)
+    noise: float = Field(0.02, ge=0, le=1)
     """Largest standard deviation of added noise."""
-    blur_px: float = Field(1.0, ge=0, le=10)
+    blur_px: float = Field(0.5, ge=0, le=10)
     """Largest standard deviation of a blur."""
 
 
 class TrainParams(TrainingOptions):
     """The recipe of the embedding."""
 
-    epochs: int = Field(12, ge=1, le=100_000)
+    epochs: int = Field(16, ge=1, le=100_000)
     batch_size: int = Field(64, ge=2, le=1_000_000)
     """Triplets."""
     learning_rate: float = Field(3e-3, gt=0, le=10)
-    weight_decay: float = Field(0.01, ge=0, le=1)
+    weight_decay: float = Field(0.05, ge=0, le=1)
     loss: Literal["contrastive", "vicreg", "triplet", "triplet-squared"] = "contrastive"
     """triplet: relu(sqrt(d_near) − sqrt(d_far) + margin) + penalty·Σ‖z‖; triplet-squared: of squared
     distances; contrastive: InfoNCE over the batch; vicreg: variance, invariance, covariance."""
     margin: float = Field(1.0, gt=0, le=100)
     penalty: float = Field(0.01, ge=0, le=100)
-    temperature: float = Field(0.1, gt=0, le=10)
+    temperature: float = Field(0.6, gt=0, le=10)
     initial_checkpoint: str | None = None
     """A best_model.pt to fine-tune."""
 
@@ -232,6 +253,11 @@ class CloudsParams(Section):
         if self.source == "synthetic" and self.scenes.size_px < self.grid.tile_px:
             raise ValueError(
                 f"scenes.size_px ({self.scenes.size_px}) must be at least grid.tile_px ({self.grid.tile_px})"
+            )
+        if self.grid.tile_px < self.network.least_tile_px:
+            raise ValueError(
+                f"grid.tile_px ({self.grid.tile_px}) must be at least {self.network.least_tile_px} for the "
+                "network; for smaller tiles set network.padding to zero and network.scattering to false"
             )
         if self.triplets.validation_fraction + self.triplets.study_fraction >= 1:
             raise ValueError(

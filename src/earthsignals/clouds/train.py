@@ -111,7 +111,7 @@ def _train(
 ) -> Trained:  # fmt: skip
     deterministic(options.seed, settings.threads)
     network = _initial(params, options)
-    network.trunk_window(triplets.tile_px)
+    network.check_tile(triplets.tile_px)
     training = TripletBatches(triplets, "train", Augment(params.augmentation, options.seed))
     validation = TripletBatches(triplets, "validation")
     result = fit(
@@ -140,10 +140,12 @@ def _initial(params: CloudsParams, options: TrainParams) -> EmbeddingNetwork:
             "leave one of them empty"
         )
     model = load_model(options.initial_checkpoint)
-    own, asked = options_of(model.network), params.network.model_dump(exclude={"initial_weights"})
+    own, asked = options_of(model.network), options_of(build(params.network))
     if own != asked:
         differing = ", ".join(
-            f"{name} {own[name]} instead of {asked[name]}" for name in own if own[name] != asked[name]
+            f"{name} {own.get(name)} instead of {asked.get(name)}"
+            for name in {**own, **asked}
+            if own.get(name) != asked.get(name)
         )
         raise EarthSignalsError(
             f"{options.initial_checkpoint} is another network than clouds.network describes ({differing}): "

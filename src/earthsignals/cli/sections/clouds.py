@@ -7,7 +7,7 @@ from earthsignals.cli.sections.words import Numbers, measured_on, table, three_d
 ROWS = {
     "model": "**embedding**", "peer_contrastive": "contrastive loss", "peer_vicreg": "VICReg loss",
     "peer_triplet": "triplet loss", "peer_triplet-squared": "squared triplet loss",
-    "classical": "statistics + spectrum + organisation", "organisation": "organisation metrics",
+    "scattering": "scattering transform", "classical": "statistics + spectrum + organisation", "organisation": "organisation metrics",
     "spectrum": "power spectrum", "statistics": "mean, deviation, cloud fraction",
     "pca_spectrum": "PCA of spectra", "pca": "PCA of pixels", "random_network": "random network",
 }  # fmt: skip

@@ -8,10 +8,10 @@
 Modes:
 
 - `sliding`: every window is cut out and run, as any tile is. This defines the result, for any network.
-- `shared`: the trunk runs over the scene, once for each phase that windows have against its stride of 8
-  pixels (a single one for a step of 8, 16, …), and only the top on windows. With an unpadded trunk the result
-  is that of `sliding` up to the rounding of sums. With padding `zero` it is not, since each window's trunk
-  then sees zeros around the window: `difference` tells by how much.
+- `shared`: the trunk and the maps of texture are made of the scene, once for each phase that windows have
+  against their stride of 8 pixels (a single one for a step of 8, 16, …), and only the top runs on windows.
+  With an unpadded trunk the result is that of `sliding` up to the rounding of sums. With padding `zero` it is
+  not, since each window's trunk then sees zeros around the window: `difference` tells by how much.
 - `exact`: `shared`, refused where it is not exact.
 - `auto`: `shared` where it is exact and less work, else `sliding`.
 """
@@ -26,12 +26,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from earthsignals.clouds.dense.phase import Phase, TexturePhase
 from earthsignals.clouds.dense.sliding import CHUNK, embed_windows
-from earthsignals.clouds.dense.top import BATCH, Top
-from earthsignals.clouds.dense.trunk import RollingTrunk, is_exact, rows_at_once
+from earthsignals.clouds.dense.top import Top
+from earthsignals.clouds.dense.trunk import is_exact
 from earthsignals.clouds.dense.windows import Windows
 from earthsignals.clouds.imagery.plane import Plane
 from earthsignals.clouds.imagery.scene import Scene
+from earthsignals.clouds.model import SCATTERING
 from earthsignals.clouds.networks.resnet import TRUNK_STRIDE
 from earthsignals.compute.mapping import progress
 from earthsignals.storage import EarthSignalsError
@@ -42,8 +44,6 @@ if TYPE_CHECKING:
 MODES = ("auto", "exact", "shared", "sliding")
 CHECKED = 32
 """Windows that `difference` is measured on."""
-LARGE_BATCH = 1024
-"""Windows at a time on a GPU."""
 
 
 @dataclass(frozen=True)
@@ -128,42 +128,33 @@ class DensePlan:
         return Strip(rows, columns, values)
 
     def _shared(self) -> Iterator[Strip]:
-        with torch.no_grad():
-            top = Top(self.model.network, self.model.network.trunk_window(self.windows.size))
+        network, top = self.model.network, None
+        if network.architecture != SCATTERING:
+            with torch.no_grad():
+                top = Top(network, network.trunk_window(self.windows.size))
         cycle = TRUNK_STRIDE // np.gcd(self.windows.step, TRUNK_STRIDE)
         for first_row in range(min(cycle, self.windows.shape[0])):
             for first_column in range(min(cycle, self.windows.shape[1])):
                 yield from self._phase(top, slice(first_row, None, cycle), slice(first_column, None, cycle))
 
-    def _phase(self, top: Top, rows: slice, columns: slice) -> Iterator[Strip]:
+    def _phase(self, top: Top | None, rows: slice, columns: slice) -> Iterator[Strip]:
         """Windows that begin on pixels of the same remainder by the trunk's stride."""
         row, column = self.windows.row[rows], self.windows.column[columns]
         image = self.scene.values[:, row[0] :, column[0] :]
-        trunk = RollingTrunk(self.model.network, image)
-        at_once = max(1, rows_at_once(self.model.network, image.shape[2]) // (self.windows.step * rows.step))
-        place = (column - column[0]) // TRUNK_STRIDE
-        for start in range(0, len(row), at_once):
-            part = (row[start : start + at_once] - row[0]) // TRUNK_STRIDE
+        shape = self.windows.size, self.windows.step * rows.step
+        phase = (
+            TexturePhase(self.model.network, image, *shape) if top is None
+            else Phase(self.model.network, top, image, *shape)
+        )  # fmt: skip
+        for start in range(0, len(row), phase.rows_at_once):
+            count = min(phase.rows_at_once, len(row) - start)
             first = rows.start + rows.step * start
-            which = slice(first, first + rows.step * (len(part) - 1) + 1, rows.step)
+            which = slice(first, first + rows.step * (count - 1) + 1, rows.step)
             strip = self._filled(which, columns, self.gaps)
             plain = self.wanted[which, columns] & ~self.gaps[which, columns]
             if plain.any():
-                strip.values[plain] = self._embedded(top, trunk, part, place, plain)
+                strip.values[plain] = phase.embedded(start, plain)
             yield strip
-
-    @torch.inference_mode()
-    def _embedded(
-        self, top: Top, trunk: RollingTrunk, rows: np.ndarray, columns: np.ndarray, which: np.ndarray
-    ) -> np.ndarray:
-        network = self.model.network
-        features = trunk.rows(int(rows[0]), int(rows[-1]) + network.trunk_window(self.windows.size))
-        down, across = which.nonzero()
-        begin = (
-            torch.from_numpy(where).to(features.device) for where in (rows[down] - rows[0], columns[across])
-        )
-        batch = BATCH if features.device.type == "cpu" else LARGE_BATCH
-        return top(features, *begin, batch).float().cpu().numpy()
 
     def difference(self, values: np.ndarray) -> float | None:
         """Of inexact sharing; see `DenseEmbedding`. None for exact results."""

@@ -57,13 +57,15 @@ class Top:
             _Subsampling(first, middle, device),
             *(_Plain(block, last, device) for block in others),
         ]
-        self.head = network.head
+        self.embed = network.embed
 
-    def __call__(self, features: Tensor, rows: Tensor, columns: Tensor, batch: int = BATCH) -> Tensor:
+    def __call__(
+        self, features: Tensor, rows: Tensor, columns: Tensor, texture: Tensor | None, batch: int = BATCH
+    ) -> Tensor:
         """Embeddings (M, D) of the windows that begin at these rows and columns (M,) int64 of the features.
 
-        features: (1, C, H, W). Windows whose beginnings are all even or all odd share the most: others are
-        done apart.
+        features: (1, C, H, W). texture: (M, COUNT) of the windows, or None for a network without. Windows
+        whose beginnings are all even or all odd share the most: others are done apart.
         """
         found = None
         for parity in range(4):
@@ -73,7 +75,8 @@ class Top:
                 continue
             shared = self.opening.over(features, odd)
             for part in which.split(batch):
-                values = self._windows(*self.opening.windows(shared, rows[part] // 2, columns[part] // 2))
+                x = self._windows(*self.opening.windows(shared, rows[part] // 2, columns[part] // 2))
+                values = self.embed(x.mean(0), x.amax(0), None if texture is None else texture[part])
                 found = values.new_empty(len(rows), values.shape[1]) if found is None else found
                 found[part] = values
         return found
@@ -82,7 +85,7 @@ class Top:
         x = self.second(x).add_(shortcut).relu_()
         for block in self.blocks:
             x = block(x)
-        return self.head(torch.cat([x.mean(0), x.amax(0)], 1))
+        return x
 
 
 class _Plain:

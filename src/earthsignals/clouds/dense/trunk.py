@@ -30,7 +30,7 @@ def rows_at_once(network: EmbeddingNetwork, columns: int) -> int:
 
 def is_exact(network: EmbeddingNetwork) -> bool:
     """Is the trunk of a window the crop of the trunk of the scene?"""
-    return network.padding == "none-in-trunk"
+    return network.shares_exactly
 
 
 class RollingTrunk:

@@ -2,8 +2,9 @@
 
 Stem, layer1 and layer2 are the trunk, of total stride 8. With padding "none-in-trunk" nothing in it pads:
 convolutions lose their margin and shortcuts are cropped to what is left, so the trunk of a window is the crop
-of the trunk of the scene, for windows that begin on a multiple of 8 pixels. Overlapping windows then share
-it. layer3, layer4 and the head are the top, whose padding sees where a window ends.
+of the trunk of the scene, for windows that begin on a multiple of 8 pixels. Overlapping
+windows then share it. layer3, layer4 and the head are the top, whose padding sees where a window ends. Beside
+the residual features the head may be given the tile's texture by fixed filters (`scattering`).
 
 Parameters have torchvision's names (conv1, bn1, layer1.0.conv1, layer2.0.downsample.0, …).
 """
@@ -14,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, max_pool2d, pad
 
+from earthsignals.clouds.networks.head import head
+from earthsignals.clouds.networks.scattering import COUNT, Scattering, check_fits
 from earthsignals.storage import EarthSignalsError
 
 BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}
@@ -31,14 +34,15 @@ class EmbeddingNetwork(nn.Module):
     architecture: "resnet18" or "resnet34". width: channels of layer1; 64 is the published network. padding:
     "none-in-trunk" or "zero", the published one. anti_aliased: blur before every subsampling (Zhang 2019,
     arXiv:1904.11486). embedding: D. hidden: width of the head, which pools by mean and by maximum side by
-    side (Howard & Gugger 2020, "fastai", section 2.2: concat pooling).
+    side (Howard & Gugger 2020, "fastai", section 2.2: concat pooling). scattering: give the head the tile's
+    texture as well (`texture`, None without); tiles then have at least `scattering.LEAST_PX` pixels.
 
     Raises EarthSignalsError for a name that is none, and for tiles that the trunk leaves nothing of.
     """
 
     def __init__(
         self, architecture: str = "resnet18", width: int = 64, padding: str = "none-in-trunk",
-        anti_aliased: bool = False, embedding: int = 100, hidden: int = 512,
+        anti_aliased: bool = False, embedding: int = 100, hidden: int = 512, scattering: bool = True,
     ) -> None:  # fmt: skip
         super().__init__()
         if architecture not in BLOCKS or padding not in PADDINGS:
@@ -56,10 +60,10 @@ class EmbeddingNetwork(nn.Module):
         self.layer2 = _stage(width, 2 * width, blocks[1], 2, self._pad, anti_aliased)
         self.layer3 = _stage(2 * width, 4 * width, blocks[2], 2, 1, anti_aliased)
         self.layer4 = _stage(4 * width, 8 * width, blocks[3], 2, 1, anti_aliased)
-        self.head = nn.Sequential(
-            nn.BatchNorm1d(16 * width), nn.Linear(16 * width, hidden, bias=False), nn.BatchNorm1d(hidden),
-            nn.ReLU(inplace=True), nn.Linear(hidden, embedding),
-        )  # fmt: skip
+        self.scattering = scattering
+        self.texture = Scattering() if scattering else None
+        pooled = 16 * width + COUNT * scattering
+        self.head = head(pooled, hidden, embedding)
         self.register_buffer("_mean", torch.tensor(MEAN).view(1, BANDS, 1, 1), persistent=False)
         self.register_buffer("_scale", 1 / torch.tensor(DEVIATION).view(1, BANDS, 1, 1), persistent=False)
         for module in self.modules():
@@ -67,18 +71,19 @@ class EmbeddingNetwork(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.finish(self.trunk_of(x))
+        return self.finish(self.trunk_of(x), None if self.texture is None else self.texture(x))
 
     def trunk_of(self, x: Tensor) -> Tensor:
-        """Features (B, 2 width, h, w) of images (B, 3, H, W) in [0, 1] of any size; h = `trunk_window(H)`.
+        """Features (B, 2 width, h, w) of images (B, 3, H, W) in [0, 1] of any size that leaves some.
 
+        As many along each edge as of tiles of that size, see `trunk_window`.
         Without padding, position (i, j) depends on the pixels from (8i, 8j) on, `receptive_field` of them
         each way, and on no others.
         """
         if x.ndim != 4 or x.shape[1] != BANDS:
             raise ValueError(f"images of shape {tuple(x.shape)}, expected (B, {BANDS}, H, W)")
         for size in x.shape[-2:]:
-            self.trunk_window(size)
+            self._features_along(size)
         x = (x - self._mean) * self._scale
         if self.anti_aliased:
             x = blurred(x, self._pad)
@@ -89,16 +94,25 @@ class EmbeddingNetwork(nn.Module):
             x = blurred(x, self._pad, stride=2)
         return self.layer2(self.layer1(x))
 
-    def finish(self, features: Tensor) -> Tensor:
-        """Embeddings (B, D) from the trunk's features (B, 2 width, h, w) of whole tiles."""
+    def finish(self, features: Tensor, texture: Tensor | None) -> Tensor:
+        """Embeddings (B, D) from the trunk's features (B, 2 width, h, w) of whole tiles and their texture."""
         x = self.layer4(self.layer3(features))
-        return self.head(torch.cat([x.mean((2, 3)), x.amax((2, 3))], 1))
+        return self.embed(x.mean((2, 3)), x.amax((2, 3)), texture)
+
+    def embed(self, mean: Tensor, maximum: Tensor, texture: Tensor | None) -> Tensor:
+        """Embeddings (B, D) from pooled features (B, 8 width) twice, and texture (B, COUNT) or None."""
+        return self.head(torch.cat([mean, maximum] + ([] if texture is None else [texture]), 1))
 
     def trunk_window(self, tile_px: int) -> int:
         """Features along the edge of a tile of `tile_px` pixels.
 
-        Raises EarthSignalsError where there are none.
+        Raises EarthSignalsError where there are none, and where the scattering transform does not fit.
         """
+        if self.scattering:
+            check_fits(tile_px)
+        return self._features_along(tile_px)
+
+    def _features_along(self, tile_px: int) -> int:
         size = self._along_edge(tile_px)
         if size < 1:
             least = next(n for n in range(tile_px, 4096) if self._along_edge(n) > 0)
@@ -108,6 +122,15 @@ class EmbeddingNetwork(nn.Module):
                 "clouds.network.padding to zero"
             )
         return size
+
+    def check_tile(self, tile_px: int) -> None:
+        """Raises EarthSignalsError for tiles too small for the network."""
+        self.trunk_window(tile_px)
+
+    @property
+    def shares_exactly(self) -> bool:
+        """Is the trunk of a window the crop of the trunk of the scene?"""
+        return self.padding == "none-in-trunk"
 
     @property
     def receptive_field(self) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 JITTER = 0.16
-CHILDREN = 4.0
+CHILDREN = 3.0
 CLUSTER_SIGMA = 0.32
 MARGIN = 3.0
 """Points are made this far beyond the window, so that its edges look like its middle."""

@@ -38,9 +38,9 @@ class Pattern:
         return draw(generator, low, high, self.clustering)
 
     def cumulus(self, generator: np.random.Generator, slope: float = 1.0) -> np.ndarray:
-        """Small clouds, 3 to 15 km: a field of unit variance that has a size in km, not in the pattern."""
+        """Small clouds, 3 to 12 km: a field of unit variance that has a size in km, not in the pattern."""
         finest = max(3 / self.pixel_km, 2.0)
-        return powerlaw(generator, self.u.shape, slope, 15 / self.pixel_km, finest)
+        return powerlaw(generator, self.u.shape, slope, 12 / self.pixel_km, finest)
 
 
 def sugar(pattern: Pattern, generator: np.random.Generator) -> np.ndarray:
@@ -104,10 +104,10 @@ class Kind:
 
 
 KINDS: dict[Regime, Kind] = {
-    "sugar": Kind(sugar, (15.0, 50.0), (0.08, 0.35)),
-    "gravel": Kind(gravel, (18.0, 60.0), (0.12, 0.4)),
-    "fish": Kind(fish, (25.0, 80.0), (0.15, 0.45), (1.0, 2.0)),
-    "flowers": Kind(flowers, (20.0, 70.0), (0.15, 0.45)),
-    "open-cells": Kind(open_cells, (15.0, 50.0), (0.2, 0.5)),
-    "closed-cells": Kind(closed_cells, (15.0, 50.0), (0.55, 0.9)),
+    "sugar": Kind(sugar, (15.0, 60.0), (0.08, 0.35)),
+    "gravel": Kind(gravel, (18.0, 72.0), (0.12, 0.4)),
+    "fish": Kind(fish, (22.0, 90.0), (0.15, 0.45), (1.0, 2.0)),
+    "flowers": Kind(flowers, (20.0, 80.0), (0.15, 0.45)),
+    "open-cells": Kind(open_cells, (15.0, 60.0), (0.2, 0.5)),
+    "closed-cells": Kind(closed_cells, (15.0, 60.0), (0.55, 0.9)),
 }

@@ -144,7 +144,7 @@ class _Gradual:
         self.reach = max(np.ptp(u), np.ptp(v)) / 2
         angle = generator.uniform(0, 2 * np.pi)
         self.direction = np.cos(angle), np.sin(angle)
-        self.mean, self.rise = generator.uniform(0.1, 0.9), generator.uniform(0, 0.3)
+        self.mean, self.rise = generator.uniform(0.05, 0.5), generator.uniform(0, 0.2)
 
     def __call__(self, u: np.ndarray, v: np.ndarray) -> np.ndarray:
         along = self.direction[0] * (u - self.middle[0]) + self.direction[1] * (v - self.middle[1])

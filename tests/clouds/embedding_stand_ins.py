@@ -12,6 +12,7 @@ from earthsignals.clouds.checkpoint import EmbeddingModel
 from earthsignals.clouds.imagery.plane import Plane
 from earthsignals.clouds.imagery.scene import Scene
 from earthsignals.clouds.networks.resnet import EmbeddingNetwork
+from earthsignals.clouds.networks.texture import TextureNetwork
 from earthsignals.clouds.params import GridParams
 from earthsignals.compute.seeds import philox
 
@@ -25,12 +26,15 @@ def make_network(
     anti_aliased: bool = False,
     width: int = 4,
     scattering: bool = True,
-) -> EmbeddingNetwork:
+) -> EmbeddingNetwork | TextureNetwork:
     """Nothing is left at a value that would hide a fault: 1, 0, or the same in all channels."""
     torch.manual_seed(5)
-    network = EmbeddingNetwork(
-        architecture, width, padding, anti_aliased, embedding=6, hidden=16, scattering=scattering
-    ).eval()
+    if architecture == "scattering":
+        network = TextureNetwork(embedding=6, hidden=16).eval()
+    else:
+        network = EmbeddingNetwork(
+            architecture, width, padding, anti_aliased, embedding=6, hidden=16, scattering=scattering
+        ).eval()
     for module in network.modules():
         if isinstance(module, (nn.BatchNorm2d, nn.BatchNorm1d)):
             with torch.no_grad():

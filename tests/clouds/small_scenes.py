@@ -17,7 +17,7 @@ TILE_PX, TILE_KM = 32, 50.0
 PARAMS = CloudsParams.model_validate({
     "grid": {"tile_px": TILE_PX, "tile_km": TILE_KM},
     "scenes": {"size_px": 96},
-    "network": {"padding": "zero", "scattering": False},
+    "network": {"architecture": "resnet18", "padding": "zero", "scattering": False},
     "triplets": {
         "train": 60, "validation": 12, "study": 20, "validation_fraction": 0.2, "study_fraction": 0.3,
     },

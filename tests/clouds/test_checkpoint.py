@@ -17,7 +17,10 @@ from earthsignals.storage import EarthSignalsError, md5_file
 from earthsignals.training import load_checkpoint, save_checkpoint
 
 GRID = GridParams(tile_km=150.0, tile_px=64)
-PARAMS = NetworkParams(width=4, padding="zero", anti_aliased=True, embedding=6, hidden=8, scattering=False)
+PARAMS = NetworkParams(
+    architecture="resnet18", width=4, padding="zero", anti_aliased=True, embedding=6, hidden=8,
+    scattering=False,
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

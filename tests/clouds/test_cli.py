@@ -28,7 +28,10 @@ from earthsignals.settings import Settings
 from earthsignals.storage import EarthSignalsError
 from tests.clouds.small_scenes import PARAMS, TILE_KM, TILE_PX, make_scene, with_gaps, write_scenes
 
-NETWORK = {"width": 4, "embedding": 8, "hidden": 16, "padding": "zero", "scattering": False}
+NETWORK = {
+    "architecture": "resnet18", "width": 4, "embedding": 8, "hidden": 16, "padding": "zero",
+    "scattering": False,
+}  # fmt: skip
 SMALL = PARAMS.model_copy(update={"network": PARAMS.network.model_copy(update=NETWORK)})
 SCAN = "OR_ABI-L1b-RadM1-M6C13_G17_s20193351027275_e20193351027344_c20193351027405.nc"
 Call = Callable[..., tuple[int, str]]

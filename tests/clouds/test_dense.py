@@ -87,11 +87,13 @@ def test_sharing_equals_running_every_window(step: int) -> None:
     assert_equal(shared.values, sliding.values)
 
 
+@pytest.mark.parametrize("architecture", ["resnet18", "scattering"])
 @pytest.mark.parametrize("tile_px", [117, 124, 131])
-def test_sharing_is_exact_for_tiles_of_any_size(tile_px: int) -> None:
+def test_sharing_is_exact_for_tiles_of_any_size(tile_px: int, architecture: str) -> None:
     """Trunk, blocks of powers and wavelets leave other rests of a tile each."""
-    model, scene = make_model(tile_px), make_noise((171, 180), tile_px=tile_px)
-    for step in (8, 12):
+    model = make_model(tile_px, architecture=architecture)
+    scene = make_noise((171, 180), tile_px=tile_px)
+    for step in (8, 12, 16):
         shared, sliding = (embed_scene(model, scene, step, mode=mode) for mode in ("exact", "sliding"))
         assert_equal(shared.values, sliding.values)
 

@@ -26,7 +26,10 @@ from earthsignals.storage import EarthSignalsError, write_json
 from tests.clouds.small_scenes import PARAMS, write_scenes
 
 SMALL = CloudsParams.model_validate(PARAMS.model_dump() | {
-    "network": {"width": 4, "embedding": 6, "hidden": 8, "padding": "zero", "scattering": False},
+    "network": {
+        "architecture": "resnet18", "width": 4, "embedding": 6, "hidden": 8, "padding": "zero",
+        "scattering": False,
+    },
     "evaluate": {"bootstrap": 30, "clusters": 3, "shifts_px": (1, 8)},
 })  # fmt: skip
 SETTINGS = Settings(device="cpu", workers=1, progress=False)
@@ -228,7 +231,7 @@ def test_every_parameter_of_the_evaluation_changes_something(
     found: Found, triplets: Triplets, scenes: Path
 ) -> None:
     for name, value, changed in (
-        ("bootstrap", 40, "probe_low"), ("clusters", 5, "purity"), ("seed", 3, "probe_low"),
+        ("bootstrap", 40, "probe_low"), ("clusters", 5, "nmi"), ("seed", 3, "probe_low"),
     ):  # fmt: skip
         params = SMALL.model_copy(update={"evaluate": SMALL.evaluate.model_copy(update={name: value})})
         row = evaluate(triplets, scenes, a_model(0), {}, params, SETTINGS).metrics["rows"]["model"]

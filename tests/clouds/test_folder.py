@@ -20,7 +20,7 @@ from earthsignals.clouds.source import prepare_scenes
 from earthsignals.storage import EarthSignalsError, md5_path, sha256_file
 from tests.clouds.test_scene import small_scene
 
-SMALL = {"padding": "zero", "scattering": False}  # a network for small tiles
+SMALL = {"architecture": "resnet18", "padding": "zero", "scattering": False}  # a network for small tiles
 PARAMS = CloudsParams(source="folder", grid={"tile_km": 128.0, "tile_px": 32}, network=SMALL)
 
 

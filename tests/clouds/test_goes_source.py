@@ -43,7 +43,7 @@ def params(cache: Path, **goes: object) -> CloudsParams:
     }  # fmt: skip
     given = {
         "source": "goes", "grid": {"tile_km": 200.0, "tile_px": 32}, "goes": {**chosen, **goes},
-        "network": {"padding": "zero", "scattering": False},
+        "network": {"architecture": "resnet18", "padding": "zero", "scattering": False},
     }  # fmt: skip
     import json
 

@@ -31,7 +31,10 @@ SMALL = CloudsParams.model_validate({
     "grid": {"tile_px": 32},
     "scenes": {"days": 6, "scenes_per_day": 2, "size_px": 80, "series_hours": 3},
     "triplets": {"train": 8, "validation": 2, "study": 10},
-    "network": {"width": 4, "padding": "zero", "embedding": 6, "hidden": 8, "scattering": False},
+    "network": {
+        "architecture": "resnet18", "width": 4, "padding": "zero", "embedding": 6, "hidden": 8,
+        "scattering": False,
+    },
     "embed": {"scenes": 2},
     "peers": {"losses": ("triplet",)},
 })  # fmt: skip

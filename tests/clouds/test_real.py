@@ -30,7 +30,11 @@ from tests.clouds.small_scenes import make_scene, with_gaps
 SETTINGS = Settings(device="cpu", workers=1)
 GRID = GridParams(tile_km=50.0, tile_px=32)
 SMALL = CloudsParams.model_validate({
-    "grid": GRID.model_dump(), "network": {"width": 4, "embedding": 8, "hidden": 16, "padding": "zero"},
+    "grid": GRID.model_dump(),
+    "network": {
+        "architecture": "resnet18", "width": 4, "embedding": 8, "hidden": 16, "padding": "zero",
+        "scattering": False,
+    },
     "evaluate": {"bootstrap": 50},
 })  # fmt: skip
 HEADER = "id,image,x1,y1,x2,y2,class\n"

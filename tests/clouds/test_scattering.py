@@ -9,6 +9,7 @@ from scipy import stats
 from scipy.ndimage import gaussian_filter
 
 from earthsignals.clouds.features.scattering import scattering
+from earthsignals.clouds.model import build
 from earthsignals.clouds.networks.resnet import TRUNK_STRIDE
 from earthsignals.clouds.networks.scattering import (
     COUNT,
@@ -22,6 +23,7 @@ from earthsignals.clouds.networks.scattering import (
     Scattering,
     morlets,
 )
+from earthsignals.clouds.params import NetworkParams
 from earthsignals.storage import EarthSignalsError
 
 EDGE = 128
@@ -175,6 +177,13 @@ def test_lean_is_of_stripes_balance_changes_sign_and_sparsity_is_of_what_is_rare
     sparsity = STRENGTHS[0] + 2
     noise, rims = described(clouds(slope=0.0), ring_pattern())
     assert noise[sparsity] < 0.5 * rims[sparsity]
+
+
+def test_parameters_know_the_least_tile():
+    options = NetworkParams(architecture="scattering", padding="zero", scattering=False)
+    assert options.least_tile_px == LEAST_PX
+    network = build(options).eval()
+    assert network(torch.rand(1, 3, LEAST_PX, LEAST_PX)).shape == (1, 32)
 
 
 def test_constant_and_least_tiles_are_finite_and_smaller_ones_refused():

@@ -22,7 +22,7 @@ from earthsignals.compute.seeds import philox
 
 SMALL = CloudsParams.model_validate_json(
     '{"grid": {"tile_px": 64}, "scenes": {"days": 6, "scenes_per_day": 1, "size_px": 96, "series_hours": 3},'
-    ' "network": {"padding": "zero", "scattering": false}}'
+    ' "network": {"architecture": "resnet18", "padding": "zero", "scattering": false}}'
 )
 STILL = np.array([[1e-3, 0.0, 0.0, 0.0]])  # one wave, of no slope
 

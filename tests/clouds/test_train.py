@@ -39,7 +39,10 @@ LOSSES = ("contrastive", "vicreg", "triplet", "triplet-squared")
 def params_of(**sections: dict) -> CloudsParams:
     own = {
         "grid": {"tile_px": EDGE},
-        "network": {"width": 4, "padding": "zero", "embedding": 8, "hidden": 16, "scattering": False},
+        "network": {
+            "architecture": "resnet18", "width": 4, "padding": "zero", "embedding": 8, "hidden": 16,
+            "scattering": False,
+        },
         "train": {"epochs": 2, "batch_size": 16, "learning_rate": 1e-2},
     }
     merged = {name: own.get(name, {}) | sections.get(name, {}) for name in own | sections}

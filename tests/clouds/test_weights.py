@@ -71,7 +71,7 @@ def test_everything_but_the_classifier_is_taken_by_name(path):
 
 
 def test_parameters_name_the_file(path):
-    params = NetworkParams(width=WIDTH, padding="zero", initial_weights=str(path))
+    params = NetworkParams(architecture="resnet18", width=WIDTH, padding="zero", initial_weights=str(path))
     one = build(params)
     assert torch.equal(one.conv1.weight, published()["conv1.weight"])
     assert options_of(one) == params.model_dump(exclude={"initial_weights"})
@@ -82,7 +82,8 @@ def test_a_trunk_alone_will_do_and_what_is_missing_is_told(tmp_path, capsys):
     torch.save(state, tmp_path / "trunk.pt")
     missing = load_trunk(network(), tmp_path / "trunk.pt")
     assert missing and all(name.startswith("layer4.") for name in missing)
-    build(NetworkParams(width=WIDTH, padding="zero", initial_weights=str(tmp_path / "trunk.pt")))
+    path = str(tmp_path / "trunk.pt")
+    build(NetworkParams(architecture="resnet18", width=WIDTH, padding="zero", initial_weights=path))
     assert f"lacks {len(missing)} of the network's weights (layer4.0" in capsys.readouterr().err
 
 

@@ -53,8 +53,8 @@ def _texture_network(chosen: Mapping[str, Any], weights: str | None) -> TextureN
 
     if weights is not None:
         raise EarthSignalsError(
-            f"clouds.network.initial_weights names {weights}, and the architecture scattering has no trunk to "
-            "load it into: set clouds.network.architecture to resnet18 or resnet34, or leave it empty"
+            f"clouds.network.initial_weights names {weights}, and the architecture scattering has no trunk "
+            "to load it into: set clouds.network.architecture to resnet18 or resnet34, or leave it empty"
         )
     return TextureNetwork(embedding=chosen["embedding"], hidden=chosen["hidden"])
 

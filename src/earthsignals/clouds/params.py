@@ -158,6 +158,8 @@ class NetworkParams(Section):
     @property
     def least_tile_px(self) -> int:
         """Edge of the smallest tile that this network can embed, 1 where there is no limit."""
+        if self.architecture == "scattering":
+            return SCATTERING_PX
         trunk = LEAST_PX[self.architecture] + BLUR_PX * self.anti_aliased
         return max(1 if self.padding == "zero" else trunk, SCATTERING_PX if self.scattering else 1)
 
@@ -257,7 +259,8 @@ class CloudsParams(Section):
         if self.grid.tile_px < self.network.least_tile_px:
             raise ValueError(
                 f"grid.tile_px ({self.grid.tile_px}) must be at least {self.network.least_tile_px} for the "
-                "network; for smaller tiles set network.padding to zero and network.scattering to false"
+                "network; for smaller tiles set network.architecture to resnet18, network.padding to zero "
+                "and network.scattering to false"
             )
         if self.triplets.validation_fraction + self.triplets.study_fraction >= 1:
             raise ValueError(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from earthsignals.clouds.dense.texture import WindowTexture
+from earthsignals.clouds.dense.texture import PIXELS, WindowTexture
 from earthsignals.clouds.dense.top import BATCH, Top
 from earthsignals.clouds.dense.trunk import RollingTrunk, rows_at_once
 from earthsignals.clouds.networks.resnet import TRUNK_STRIDE
@@ -21,7 +21,7 @@ LARGE_BATCH = 1024
 
 
 class Phase:
-    """Embeddings of windows of `size` pixels that begin `step` pixels, a multiple of the trunk's stride, apart.
+    """Embeddings of windows of `size` pixels, `step` pixels apart, a multiple of the trunk's stride.
 
     image: (3, H, W) uint8 with the first window in its corner.
     """
@@ -54,11 +54,11 @@ class Phase:
 class TexturePhase:
     """The same for the network of fixed filters, which has neither trunk nor top."""
 
-    rows_at_once = 16
-
     def __init__(self, network: TextureNetwork, image: np.ndarray, size: int, step: int) -> None:
         self.head = network.head
         self.texture = WindowTexture(network, image, size, step)
+        # No fewer new pixels than a window overlaps: what strips share is computed twice.
+        self.rows_at_once = (max(PIXELS // image.shape[2], 2 * size) - size) // step + 1
 
     @torch.inference_mode()
     def embedded(self, first: int, which: np.ndarray) -> np.ndarray:

@@ -11,7 +11,8 @@ Modes:
 - `shared`: the trunk and the maps of texture are made of the scene, once for each phase that windows have
   against their stride of 8 pixels (a single one for a step of 8, 16, …), and only the top runs on windows.
   With an unpadded trunk the result is that of `sliding` up to the rounding of sums. With padding `zero` it is
-  not, since each window's trunk then sees zeros around the window: `difference` tells by how much.
+  not, since each window's trunk then sees zeros around the window: `difference` tells by how much. Texture
+  alone, a network of architecture `scattering`, is shared exactly.
 - `exact`: `shared`, refused where it is not exact.
 - `auto`: `shared` where it is exact and less work, else `sliding`.
 """

@@ -17,6 +17,7 @@ from earthsignals.clouds.dense.trunk import scaled
 
 if TYPE_CHECKING:
     from earthsignals.clouds.networks.resnet import EmbeddingNetwork
+    from earthsignals.clouds.networks.texture import TextureNetwork
 
 PIXELS = 1_400_000
 """Of the scene at a time: some 70 bytes of maps live for each, and at least one window's."""
@@ -29,7 +30,9 @@ class WindowTexture:
     """
 
     @torch.inference_mode()
-    def __init__(self, network: EmbeddingNetwork, image: np.ndarray, size: int, step: int) -> None:
+    def __init__(
+        self, network: EmbeddingNetwork | TextureNetwork, image: np.ndarray, size: int, step: int
+    ) -> None:
         self.network, self.image, self.size, self.step = network, image, size, step
         self.scattering = network.texture
         # How many positions of each map a window spans.

@@ -29,7 +29,7 @@ def rows_at_once(network: EmbeddingNetwork, columns: int) -> int:
 
 
 def is_exact(network: EmbeddingNetwork) -> bool:
-    """Is the trunk of a window the crop of the trunk of the scene?"""
+    """Is what a window's embedding is made of the crop of what is made of the scene?"""
     return network.shares_exactly
 
 

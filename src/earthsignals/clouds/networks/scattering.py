@@ -158,7 +158,7 @@ def check_fits(tile_px: int) -> None:
     if tile_px < LEAST_PX:
         raise EarthSignalsError(
             f"the scattering transform does not fit into tiles of {tile_px} pixels: set clouds.grid.tile_px "
-            f"to {LEAST_PX} or more, or clouds.network.scattering to false"
+            f"to {LEAST_PX} or more, or take a residual network with clouds.network.scattering false"
         )
 
 

@@ -122,7 +122,7 @@ def test_every_loss_learns(triplets, tmp_path, loss):
     assert {"train_triplet_accuracy", "validation_triplet_accuracy"} <= set(history[0])
     assert history[-1]["train_loss"] < 0.97 * history[0]["train_loss"]
     assert min(row["validation_loss"] for row in history) == trained.result.best_loss
-    assert trained.metrics()["loss"] == loss and trained.metrics()["triplets"] == 48
+    assert trained.metrics()["triplets"] == 48
     model = load_model(tmp_path / "best_model.pt")
     assert model.grid == GridParams(tile_km=200.0, tile_px=EDGE)
     assert model.params["train"]["loss"] == loss

@@ -24,6 +24,9 @@ REAL = "reports/plume/real.json"
 SEISMIC = "reports/seismic/metrics.json"
 SEISMIC_REAL = "reports/seismic/real.json"
 FEED = "reports/benchmarks/seismic_feed.json"
+CLOUDS = "reports/clouds/metrics.json"
+CLOUDS_REAL = "reports/clouds/real.json"
+CLOUDS_EMBED = "reports/benchmarks/clouds_embed.json"
 TRANSPORT = "reports/benchmarks/transport.json"
 
 
@@ -90,6 +93,17 @@ def sources() -> dict[str, dict]:
             "speedup_vs_seed": 27.9, "speedup_vs_seed_normalised": 11.94, "train_batches_per_s": 4.83,
             "pack_files_per_s": 371.4, "machine": {"cpu": "AMD EPYC", "cores": "2"},
         },
+        CLOUDS: clouds_metrics(),
+        CLOUDS_REAL: {
+            "scenes": 3, "boxes": 11, "tiles": 220, "classes": ["Fish", "Flower"],
+            "classes_in_one_scene": {"Sugar": 1}, "probe_majority": 0.55, "probe_p": 0.16,
+            "relabellings": 208, "says": "11 rectangles prove little",
+            "rows": {"model": clouds_row(0.45), "spectrum": clouds_row(0.41)},
+        },
+        CLOUDS_EMBED: {
+            "speedup": 52.4, "speedup_half_width": 10.4, "speedup_full_width": 12.0, "images_per_s": 1890.0,
+            "max_abs_diff": 8e-6, "machine": {"cpu": "AMD EPYC", "cores": "2"},
+        },
         TRANSPORT: {
             "megabytes": 1024, "dvc_start_s": 0.83, "machine": {"cpu": "AMD EPYC", "cores": "2"},
             "rows": [
@@ -109,6 +123,20 @@ def transfer(
     """A row of benchmarks/transport.py."""
     return {"link": link, "way": "ssh", "direction": direction, "files": files, "mb": mb, "tool": tool,
             "seconds": seconds, "mb_per_s": mb / seconds, "ratio": ratio}  # fmt: skip
+
+
+def clouds_row(probe: float) -> dict[str, float | None]:
+    names = ("probe", "map", "purity", "nmi", "triplet_accuracy", "r2_log_scale")
+    ends = {"": 1.0, "_low": 0.9, "_high": 1.1}
+    known = {name + end: probe * f for name in names for end, f in ends.items()}
+    return known | {"features": 32, "same_class_triplet_accuracy": None}
+
+
+def clouds_metrics() -> dict:
+    return {
+        "tiles": 1500, "scenes": 120, "rows": {"model": clouds_row(0.9), "organisation": clouds_row(0.8)},
+        "effective_rank": 15.04, "probe_minus_best_baseline": 0.1, "map_minus_best_baseline": 0.2,
+    }  # fmt: skip
 
 
 def seismic_metrics() -> dict:
@@ -188,7 +216,7 @@ def test_sections_state_the_numbers_with_intervals_and_machine() -> None:
     assert "| P wrong by 1 % | 7.5 | 8.0 | 9.5 |" in text
     assert "1.7 minutes (9,778 scans/s" in text and "1,947 times" in text and "1.7e-06" in text
     assert "812 times" in text and "| least squares | 21.5 |" in text
-    assert text.count("Measured on: AMD EPYC, 2 cores.") == 5
+    assert text.count("Measured on: AMD EPYC, 2 cores.") == 6
     assert render(text, sources().get)[0] == text  # nothing moves the second time
 
 
@@ -218,6 +246,18 @@ def test_seismic_sections_state_the_numbers() -> None:
     assert "| waveform → STFT | 28 × |" in text and "371 miniSEED files per second" in text
 
 
+def test_clouds_sections_state_the_numbers() -> None:
+    text, _ = render(blank(), sources().get)
+    assert "1,500 tiles of 120 scenes" in text
+    assert "| **embedding** | 0.90 (0.81–0.99) | 0.90 (0.81–0.99) |" in text
+    assert "| organisation metrics | 0.80 (0.72–0.88) |" in text and "| – |" in text
+    assert "beats the best other row by 0.10 in the regime and by 0.20 in mAP" in text
+    assert "15.0 of 32 numbers" in text
+    assert "3 MODIS scenes, 11 labelled rectangles (Fish, Flower; in one scene alone" in text
+    assert "16% of 208 dealings" in text and "| always the commonest class | 0.55 |" in text
+    assert "52.4 × as fast" in text and "1,890 windows/s" in text
+
+
 def test_transport_stands_beside_what_one_would_use_by_hand() -> None:
     text, _ = render(blank(), sources().get)
     assert "| loopback, ssh, push | 93.1 | 102 (rsync) | 0.91 |" in text
@@ -243,6 +283,7 @@ def test_sections_without_a_source_stay_and_are_named() -> None:
         "tdlas:results": METRICS, "tdlas:limits": METRICS, "tdlas:predict": PREDICT, "plume:results": PLUME,
         "plume:real": REAL, "plume:dense": DENSE, "plume:modes": DENSE,
         "seismic:results": SEISMIC, "seismic:real": SEISMIC_REAL, "seismic:feed": FEED,
+        "clouds:results": CLOUDS, "clouds:real": CLOUDS_REAL, "clouds:embed": CLOUDS_EMBED,
         "machines:transport": TRANSPORT,
     }  # fmt: skip
 

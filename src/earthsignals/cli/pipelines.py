@@ -4,5 +4,5 @@ PIPELINES = {
     "tdlas": "Methane from laser absorption: HITRAN lines → scans → mole fraction with interval.",
     "plume": "Methane plumes in airborne imagery: flightlines → exact saliency → plumes and kg/h.",
     "seismic": "Seismic waveforms: three components → spectrograms → reconstruction, denoising, embedding.",
-    "clouds": "Cloud organisation from satellites: scenes → triplets of tiles → embeddings, maps, neighbours.",
+    "clouds": "Cloud organisation from satellites: scenes → triplets → embeddings, maps, neighbours.",
 }

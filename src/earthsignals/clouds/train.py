@@ -126,7 +126,7 @@ def _train(
     grid = GridParams(tile_km=triplets.tile_km, tile_px=triplets.tile_px)
     save_model(out, network, grid, params=described)
     parameters = sum(p.numel() for p in network.parameters())
-    return Trained(result, {"loss": options.loss, "parameters": parameters, "triplets": len(training)})
+    return Trained(result, {"parameters": parameters, "triplets": len(training)})
 
 
 def _initial(params: CloudsParams, options: TrainParams) -> EmbeddingNetwork:

@@ -40,7 +40,8 @@ class Pattern:
     def cumulus(self, generator: np.random.Generator, slope: float = 1.0) -> np.ndarray:
         """Small clouds, 3 to 12 km: a field of unit variance that has a size in km, not in the pattern."""
         finest = max(3 / self.pixel_km, 2.0)
-        return powerlaw(generator, self.u.shape, slope, 12 / self.pixel_km, finest)
+        coarsest = max(12 / self.pixel_km, 2 * finest)  # large pixels show nothing smaller
+        return powerlaw(generator, self.u.shape, slope, coarsest, finest)
 
 
 def sugar(pattern: Pattern, generator: np.random.Generator) -> np.ndarray:

@@ -6,10 +6,10 @@ import numpy as np
 
 from earthsignals import tracking
 from earthsignals.clouds.checkpoint import load_model
-from earthsignals.clouds.dataset import open_triplets
 from earthsignals.clouds.embeddings import embed_triplets, export_projector, write_embeddings
 from earthsignals.clouds.params import CloudsParams
 from earthsignals.clouds.predict import map_scenes, place
+from earthsignals.clouds.tiles.tilefile import open_triplets
 from earthsignals.compute.device import deterministic
 from earthsignals.params import load_section
 from earthsignals.settings import load_settings

@@ -148,6 +148,9 @@ def test_every_parameter_of_the_triplets_changes_them(scenes, triplets, tmp_path
     for changed in ({"seed": 1}, {"neighbour_distance": 0.5}, {"neighbour_spread": 0.3}, rule):
         other = make_triplets(scenes, with_triplets(**changed), tmp_path / "other.h5").table("train")
         assert not other[["row", "column"]].equals(first[["row", "column"]]), changed
+    near = with_triplets(**rule, neigh_dist_scaling=0.6)
+    nearer = make_triplets(scenes, near, tmp_path / "near.h5").table("train")
+    assert not nearer[["row", "column"]].equals(other[["row", "column"]])
 
 
 # ---------------------------------------------------------------------------------- gaps

@@ -272,7 +272,7 @@ def test_a_map_streamed_to_disk_is_the_same_file(tmp_path: Path, monkeypatch: py
         tmp_path / "whole.nc", embed_scene(model, scene, 12), {"model": model.name, "model_md5": model.md5}
     )
     done = embed_to_file(model, scene, tmp_path / "streamed.nc", 12)
-    assert done == {"mode": "shared", "windows": 7 * 10, "missing": 0}
+    assert done == {"mode": "shared", "windows": 7 * 10, "missing": 0, "difference": None}
     assert (tmp_path / "whole.nc").read_bytes() == (tmp_path / "streamed.nc").read_bytes()
     before = (tmp_path / "streamed.nc").read_bytes()
 

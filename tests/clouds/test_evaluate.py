@@ -232,6 +232,7 @@ def test_every_parameter_of_the_evaluation_changes_something(
 ) -> None:
     for name, value, changed in (
         ("bootstrap", 40, "probe_low"), ("clusters", 5, "nmi"), ("seed", 3, "probe_low"),
+        ("shifts_px", (4, 8), "continuity"),
     ):  # fmt: skip
         params = SMALL.model_copy(update={"evaluate": SMALL.evaluate.model_copy(update={name: value})})
         row = evaluate(triplets, scenes, a_model(0), {}, params, SETTINGS).metrics["rows"]["model"]

@@ -6,6 +6,7 @@ import csv
 from dataclasses import replace
 from pathlib import Path
 
+import netCDF4
 import numpy as np
 import pytest
 from PIL import Image
@@ -172,3 +173,48 @@ def test_windows_are_found_across_the_antimeridian(tmp_path: Path) -> None:
     (row,) = rows_of(tmp_path / "out/similar.csv")
     assert at[1] > 0 > float(row["longitude"])  # west of the line, and east of it
     assert (row["row"], row["column"]) == ("160", "320")
+
+
+def test_files_of_others_are_never_replaced(tmp_path: Path) -> None:
+    folder = write(tmp_path / "in", make_noise())
+    mine = write(tmp_path / "mine", make_noise(number=3))
+    (mine / "noise-3.nc").rename(mine / "noise-0.nc")  # another scene under the result's name
+    before = (mine / "noise-0.nc").read_bytes()
+    with pytest.raises(EarthSignalsError, match="is there already and no map of embeddings"):
+        embed_files(folder, MODEL, mine)
+    assert (mine / "noise-0.nc").read_bytes() == before
+    table = tmp_path / "tables/refused.csv"
+    table.parent.mkdir()
+    table.write_text("station,why\n")
+    with pytest.raises(EarthSignalsError, match="not of this command"):
+        embed_files(folder, MODEL, table.parent)
+    assert table.read_text() == "station,why\n"
+    with pytest.raises(EarthSignalsError, match="cannot be a folder of results"):
+        embed_files(folder, MODEL, table)
+    embed_files(folder, MODEL, tmp_path / "out", 32)
+    embed_files(folder, MODEL, tmp_path / "out", 64)  # a map of ours is
+    assert read_map(tmp_path / "out/noise-0.nc").windows.step == 64
+
+
+def test_one_odd_file_stops_nothing(tmp_path: Path) -> None:
+    """A place that is none, no known pixel at all: told, and the rest is done."""
+    empty = replace(make_noise(number=1), valid=np.zeros(make_noise().plane.shape, bool))
+    odd = make_noise(number=2)
+    folder = write(tmp_path / "in", make_noise(), empty, odd)
+    with netCDF4.Dataset(folder / "noise-2.nc", "a") as file:
+        file["crs"].setncattr("left_km", float("nan"))
+    said = embed_files(folder, MODEL, tmp_path / "out", 64)
+    refused = {row["file"]: row["reason"] for row in rows_of(tmp_path / "out/refused.csv")}
+    assert "no window of it has enough known pixels" in refused["noise-1.nc"]
+    assert "plane" in refused["noise-2.nc"] and ": 1 scenes" in said
+    assert not (tmp_path / "out/noise-1.nc").exists()
+
+
+def test_a_copy_of_the_scene_is_not_searched_and_its_namesake_is(tmp_path: Path) -> None:
+    folder = write(tmp_path / "in", repeated())
+    copy = write(tmp_path / "copy", replace(repeated(), name="copy"))
+    namesake = write(tmp_path / "other", replace(repeated(1), name=repeated().name, time=repeated().time))
+    middle = repeated().plane.geolocate(64, 64)
+    similar(folder, middle, MODEL, tmp_path / "out", among=[copy, namesake], count=6, step_px=64)
+    folders = {Path(row["file"]).parent.name for row in rows_of(tmp_path / "out/similar.csv")}
+    assert "copy" not in folders and "other" in folders

@@ -49,7 +49,7 @@ def embed(
     model: Model = BEST,
     output: Output = Path("."),
     step: Annotated[
-        int | None, typer.Option(min=1, metavar="PIXELS", show_default="clouds.embed.step_px",
+        int | None, typer.Option(min=1, max=4096, metavar="PIXELS", show_default="clouds.embed.step_px",
                                  help="From one window to the next.")
     ] = None,
     mode: Annotated[
@@ -86,7 +86,7 @@ def similar(
     model: Model = BEST,
     among: Annotated[
         list[Path] | None,
-        typer.Option(metavar="SCENE", show_default="the scene itself", help="Where to look; repeatable."),
+        typer.Option(metavar="SCENE", show_default="the scene alone", help="Where else to look; repeatable."),
     ] = None,
     count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many to find.")] = 9,
     output: Output = Path("."),
@@ -131,7 +131,7 @@ def read_place(text: str) -> tuple[float, float]:
 
 @triplets.command("export")
 def export_triplets(
-    folder: Annotated[Path, typer.Argument(help="Folder for train/, val/ and study/; replaced as a whole.")],
+    folder: Annotated[Path, typer.Argument(help="Folder for train/, val/ and study/; new or empty.")],
     source: Annotated[Path, typer.Option("--triplets", "-t", help="The packed triplets.")] = TRIPLETS,
 ) -> None:
     """Write packed triplets as pictures and metadata.
@@ -160,7 +160,7 @@ def import_triplets(
     ] = TRIPLETS,
     tile_km: Annotated[
         float | None,
-        typer.Option(min=0.001, show_default="clouds.grid.tile_km",
+        typer.Option(min=0.001, max=20_000, show_default="clouds.grid.tile_km",
                      help="Edge of tiles whose metadata tell none."),
     ] = None,
 ) -> None:  # fmt: skip
@@ -181,7 +181,7 @@ def import_triplets(
     found = import_folder(folder, output, tile_km or _params(outside=True).grid.tile_km)
     counts = ", ".join(f"{found.count(split):,} {split}" for split in found.splits)
     dropped = ", ".join(f"{reason} {count:,}" for reason, count in found.dropped.items() if count)
-    typer.echo(f"{output}: {counts}" + (f"; left out: {dropped}" if dropped else ""))
+    typer.echo(f"{output}: {counts}" + (f"; {dropped}" if dropped else ""))
 
 
 @app.command()

@@ -117,6 +117,10 @@ def _look(source: Source, params: CloudsParams) -> Seen:
     except EarthSignalsError as error:
         reason, detail = getattr(error, "reason", "unreadable"), getattr(error, "detail", str(error))
         return Seen(source.name, reason, detail)
+    except MemoryError:  # not this file's fault alone
+        raise
+    except Exception as error:  # what no rule foresaw in one file must not stop the others
+        return Seen(source.name, "unreadable", f"{type(error).__name__}: {error}")
     ground = survey(scene, params.grid.tile_px, params.triplets.maximum_missing)
     rows, columns = scene.plane.shape
     if not isinstance(ground, Ground):

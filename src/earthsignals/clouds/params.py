@@ -155,6 +155,12 @@ class NetworkParams(Section):
     """A file of weights under torchvision's names (.pt of tensors alone, or .safetensors) for the trunk; the
     width must be theirs."""
 
+    @model_validator(mode="after")
+    def _something_to_see(self) -> NetworkParams:
+        if self.architecture == "scattering" and not self.scattering:
+            raise ValueError("the architecture scattering without scattering has nothing to see tiles by")
+        return self
+
     @property
     def least_tile_px(self) -> int:
         """Edge of the smallest tile that this network can embed, 1 where there is no limit."""

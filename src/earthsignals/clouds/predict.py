@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from earthsignals.clouds.dense.fields import embed_to_file
+from earthsignals.clouds.dense.fields import embed_to_file, is_map
 from earthsignals.clouds.dense.nearest import candidates, choose, query_at
 from earthsignals.clouds.imagery.files import Source, find_sources, read_source
 from earthsignals.clouds.imagery.index import Entry, read_index
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 STEP_PX = 16
 COUNT = 12
+REFUSED, COLUMNS = "refused.csv", ("file", "reason")
 FOUND = ("rank", "scene", "time", "latitude", "longitude", "distance", "row", "column", "file")
 """Columns of `similar.csv`; row and column are the window's upper left pixel."""
 
@@ -58,11 +59,11 @@ class Refused:
         if not used and self.rows:
             more = f" (and {len(self.rows) - 1} more)" if len(self.rows) > 1 else ""
             raise EarthSignalsError(f"no scene could be used: {self.rows[0]['reason']}{more}")
-        path = out / "refused.csv"
+        path = out / REFUSED
         path.unlink(missing_ok=True)
         if not self.rows:
             return ""
-        write_rows(path, self.rows, ("file", "reason"))
+        write_rows(path, self.rows, COLUMNS)
         return f"; {len(self.rows)} refused, see {path}"
 
 
@@ -79,9 +80,10 @@ def embed_files(
     Raises EarthSignalsError: a path does not exist, a result would replace an input, nothing was usable, or
     the disk is full.
     """
-    out, params = Path(out), _with_grid_of(model, params)
+    out, params = _usable(Path(out)), _with_grid_of(model, params)
     place(model, settings)
     refused, written, windows, missing = Refused(), set(), 0, 0
+    differences = [0.0]
     sources = _sources(paths)
     inputs = {os.path.realpath(path) for source in sources for path in source.paths}
     for source, scene in _scenes(sources, params, refused, "embedding"):
@@ -91,6 +93,10 @@ def embed_files(
                 f"{target} is one of the inputs and would be overwritten by a result: choose another "
                 "folder (--out)"
             )
+        if target not in written and target.exists() and not is_map(target):
+            raise EarthSignalsError(
+                f"{target} is there already and no map of embeddings: choose another folder (--out)"
+            )
         try:
             if target in written:
                 raise EarthSignalsError(
@@ -99,14 +105,19 @@ def embed_files(
             done = embed_to_file(
                 model, scene, target, step_px, mode=mode, maximum_missing=maximum_missing, quiet=True
             )  # fmt: skip
+            if done["missing"] == done["windows"]:
+                target.unlink()
+                raise EarthSignalsError(f"{source.name}: no window of it has enough known pixels")
         except EarthSignalsError as error:
             refused.add(source.name, error)
             continue
         written.add(target)
         windows, missing = windows + done["windows"], missing + done["missing"]
+        differences.append(done["difference"] or 0.0)
     words = refused.report(out, len(written))
     empty = f", {missing:,} of them without data" if missing else ""
-    return f"{out}: {len(written)} scenes, {windows:,} windows{empty}{words}"
+    off = f"; sharing is off by up to {max(differences):.1%} of the largest value" if any(differences) else ""
+    return f"{out}: {len(written)} scenes, {windows:,} windows{empty}{off}{words}"
 
 
 def map_scenes(
@@ -155,7 +166,7 @@ def similar(
     """
     from earthsignals.clouds.dense.gallery import write_gallery
 
-    out, params = Path(out), _with_grid_of(model, params)
+    out, params = _usable(Path(out)), _with_grid_of(model, params)
     place(model, settings)
     own = find_sources(Path(path))
     if len(own) != 1:
@@ -166,7 +177,7 @@ def similar(
     found = candidates(model, scene, query, step_px, count, maximum_missing, own[0].paths[0])
     others = [source for source in _sources(among) if source.paths != own[0].paths] if among else []
     for source, other in _scenes(others, params, refused, "searching"):
-        if (other.name, other.time) == (scene.name, scene.time):
+        if np.array_equal(other.values, scene.values):  # the same scene, by whatever name
             continue
         try:
             # Only as many as are asked for are kept of each scene.
@@ -204,9 +215,34 @@ def _scenes(
                 scene = read_source(source, params)
             except EarthSignalsError as error:
                 refused.add(source.name, error)
+            except MemoryError:  # not this file's fault alone
+                raise
+            except Exception as error:  # what no rule foresaw in one file must not stop the others
+                told = f"{source.name} cannot be read ({type(error).__name__}: {error})"
+                refused.add(source.name, EarthSignalsError(told))
             else:
                 yield source, scene
             bar.advance()
+
+
+def _usable(out: Path) -> Path:
+    """The folder for results, made if it is not there.
+
+    Raises EarthSignalsError where there can be none, or where another's table has the name of ours.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror or error
+        raise EarthSignalsError(f"{out} cannot be a folder of results ({reason}): choose another") from None
+    table = out / REFUSED
+    if table.exists():
+        with table.open(encoding="utf-8", errors="replace") as file:
+            if file.readline().strip() != ",".join(COLUMNS):
+                raise EarthSignalsError(
+                    f"{table} is not of this command and would be replaced: choose another folder (--out)"
+                )
+    return out
 
 
 def _with_grid_of(model: EmbeddingModel, params: CloudsParams | None) -> CloudsParams:

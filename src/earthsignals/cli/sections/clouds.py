@@ -41,10 +41,28 @@ def results(metrics: Numbers) -> str:
             [[label, *(_around(row, key) for key in TARGETS)] for label, row in rows],
         ),
         "",
-        f"The embedding beats the best other row by {_around(metrics, 'probe_minus_best_baseline')} in the "
-        f"regime and by {_around(metrics, 'map_minus_best_baseline')} in mAP (paired). Its effective rank is "
-        f"{_around(metrics, 'effective_rank', 1)} of {metrics['rows']['model']['features']} numbers.",
+        f"{_compared(metrics)} Its effective rank is {_around(metrics, 'effective_rank', 1)} of "
+        f"{metrics['rows']['model']['features']} numbers.",
     ])  # fmt: skip
+
+
+def _compared(metrics: Numbers) -> str:
+    """Where the embedding is above the best other row, where below, and where that cannot be told."""
+    groups: dict[str, list[str]] = {"above": [], "below": [], "neither": []}
+    for key, label in (MEASURES | TARGETS).items():
+        name = f"{key}_minus_best_baseline"
+        low, high = metrics.get(f"{name}_low"), metrics.get(f"{name}_high")
+        if low is not None and high is not None:
+            kind = "above" if low > 0 else "below" if high < 0 else "neither"
+            groups[kind].append(f"{label} ({_around(metrics, name)})")
+    told = [
+        f"{words} {', '.join(groups[kind])}"
+        for kind, words in (
+            ("above", "above it in"), ("below", "below it in"), ("neither", "not to be told from it in")
+        )
+        if groups[kind]
+    ]  # fmt: skip
+    return f"Against the best other row, paired over scenes, the embedding is {'; '.join(told)}."
 
 
 def real(found: Numbers) -> str:

@@ -49,7 +49,8 @@ def embed_to_file(
 ) -> dict[str, Any]:  # fmt: skip
     """Embed a scene densely straight into a file, in memory of a strip.
 
-    Returns `mode`, `windows`, `missing`. Raises EarthSignalsError as `embed_scene`.
+    Returns `mode`, `windows`, `missing` and `difference`, that of inexact sharing, else None. Raises
+    EarthSignalsError as `embed_scene`.
     """
     plan = DensePlan(model, scene, step_px, mode, maximum_missing)
     header = _Header(
@@ -58,7 +59,21 @@ def embed_to_file(
     with _writing(path, header, {"model": model.name, "model_md5": model.md5}) as variable:
         for strip in plan.strips(quiet):
             variable[0, strip.rows, strip.columns] = strip.values
-    return {"mode": plan.mode, "windows": int(np.prod(plan.windows.shape)), "missing": plan.missing}
+        difference = plan.difference(np.asarray(variable[0])) if plan.inexact else None
+        _note_difference(variable, difference)
+    return {
+        "mode": plan.mode, "windows": int(np.prod(plan.windows.shape)), "missing": plan.missing,
+        "difference": difference,
+    }  # fmt: skip
+
+
+def is_map(path: Path) -> bool:
+    """Is this a file of `write_map` or `embed_to_file`?"""
+    try:
+        with netCDF4.Dataset(path) as file:
+            return _MARK in file.ncattrs()
+    except (OSError, RuntimeError):
+        return False
 
 
 def write_map(path: str | Path, dense: DenseEmbedding, about: Mapping[str, str] | None = None) -> None:
@@ -68,8 +83,12 @@ def write_map(path: str | Path, dense: DenseEmbedding, about: Mapping[str, str] 
     )  # fmt: skip
     with _writing(Path(path), header, about or {}) as variable:
         variable[0] = dense.values
-        if dense.difference is not None:
-            variable.setncattr("relative_difference_from_sliding", dense.difference)
+        _note_difference(variable, dense.difference)
+
+
+def _note_difference(variable: netCDF4.Variable, difference: float | None) -> None:
+    if difference is not None:
+        variable.setncattr("relative_difference_from_sliding", difference)
 
 
 @contextmanager
@@ -77,7 +96,7 @@ def _writing(path: Path, header: _Header, about: Mapping[str, str]) -> Iterator[
     with atomic_path(path) as temporary, netCDF4.Dataset(temporary, "w", format="NETCDF4") as file:
         file.setncatts({
             "Conventions": "CF-1.11", "title": f"Embedding of the organisation of clouds: {header.name}",
-            "source": "residual network over overlapping windows", **about,
+            "source": "neural network over overlapping windows", **about,
         })  # fmt: skip
         file.setncattr(_MARK, json.dumps({
             "plane": header.plane.to_dict(), "size": header.windows.size, "step": header.windows.step,

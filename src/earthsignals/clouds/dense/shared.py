@@ -157,10 +157,15 @@ class DensePlan:
                 strip.values[plain] = phase.embedded(start, plain)
             yield strip
 
+    @property
+    def inexact(self) -> bool:
+        """Do results differ from those of windows cut out by more than rounding?"""
+        return self.mode != "sliding" and not is_exact(self.model.network) and bool(self.wanted.any())
+
     def difference(self, values: np.ndarray) -> float | None:
         """Of inexact sharing; see `DenseEmbedding`. None for exact results."""
         rows, columns = self.wanted.nonzero()
-        if self.mode == "sliding" or is_exact(self.model.network) or not len(rows):
+        if not self.inexact:
             return None
         some = np.unique(np.linspace(0, len(rows) - 1, CHECKED).round().astype(int))
         rows, columns = rows[some], columns[some]

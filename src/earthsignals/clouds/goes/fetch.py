@@ -33,7 +33,8 @@ _ATTEMPTS = 3
 _SETTLED = dt.timedelta(days=1)
 """An hour's folder that ended this long ago gets no more files."""
 _MD5 = re.compile(r"[0-9a-f]{32}")
-_TROUBLE = (OSError, BotoCoreError, ClientError, HttpError)
+_TROUBLE = (OSError, ValueError, BotoCoreError, ClientError, HttpError)
+"""A ValueError is an AWS_ENDPOINT_URL that is no address."""
 
 
 @dataclass(frozen=True)

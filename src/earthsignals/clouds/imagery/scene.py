@@ -254,7 +254,7 @@ def read_scene(path: str | Path) -> Scene:
             f"{path} cannot be read as netCDF ({error}): it is truncated, damaged or something else; make it "
             "again with `dvc repro clouds-scenes`"
         ) from None
-    except (KeyError, IndexError, AttributeError, ValueError, UnicodeDecodeError) as error:
+    except (KeyError, IndexError, AttributeError, ValueError, OverflowError) as error:
         raise EarthSignalsError(
             f"{path} is no complete scene ({error}); make it again with `dvc repro clouds-scenes`"
         ) from None
@@ -267,6 +267,9 @@ def _scene_of(name: str, file: netCDF4.Dataset) -> Scene:
         float(crs.pixel_km), float(crs.left_km), float(crs.top_km),
         (len(file.dimensions["y"]), len(file.dimensions["x"])),
     )  # fmt: skip
+    told = (plane.latitude, plane.longitude, plane.pixel_km, plane.left_km, plane.top_km)
+    if not np.isfinite(told).all() or abs(plane.latitude) > 90 or not 1e-4 <= plane.pixel_km <= 1e3:
+        raise ValueError(f"its plane's latitude, longitude, pixel and edges cannot be {told}")
     bands = [bytes(row).rstrip(b"\0").decode() for row in file["band_name"][:].view(np.uint8)]
     return Scene(
         name=name,

@@ -1,6 +1,6 @@
 """From kilometres on the ground to the plane in which a pattern is the same everywhere.
 
-A pattern is made on a *pattern plane*, where its elements lie one unit apart and no direction is preferred.
+A pattern is made on a *pattern plane*, where its elements lie one unit apart.
 The scene looks at it through a smooth map; the map's Jacobian tells exactly, at each place, how far apart the
 elements are there and how much they are stretched. So scale and anisotropy vary inside a scene and are known.
 """
@@ -13,7 +13,7 @@ import numpy as np
 
 WAVES = 3
 STEEPNESS = 0.12
-"""Largest slope of one wave of the distortion: three of them stretch shapes by some 1.3 on average."""
+"""Largest slope of one wave of the distortion: three of them stretch shapes by some 7 % on average."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,8 @@ class Deformation:
     def draw(
         cls, generator: np.random.Generator, scale_km: float, anisotropy: float, extent_km: float
     ) -> Deformation:
-        """A random map; over `extent_km` the scale changes by up to a factor of two."""
+        """A random map; along `extent_km` the scale grows by up to a factor of two, and the waves change it
+        further."""
         size = np.log(2) / extent_km * np.sqrt(generator.uniform())
         growth = complex(size * np.exp(2j * np.pi * generator.uniform()))
         directions = generator.uniform(0, 2 * np.pi, WAVES)

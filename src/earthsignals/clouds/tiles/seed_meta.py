@@ -63,7 +63,7 @@ def read_meta(path: Path) -> list[Row]:
     """
     try:
         told = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError) as error:
         raise ValueError(str(error).splitlines()[0]) from None
     if not isinstance(told, dict):
         raise ValueError("it holds no names with values")

@@ -102,6 +102,11 @@ def test_embed_takes_the_grid_from_the_model_and_names_what_it_cannot_use(
     assert set(refused.index) == {"cut.nc", "small.nc"}
 
 
+def test_a_mode_that_is_none_is_said_before_anything_is_read(call: Call) -> None:
+    status, output = call("embed", "absent.nc", "--mode", "foo")
+    assert status == 1 and "--mode foo is none, expected one of auto, exact" in sentence(output)
+
+
 def test_results_never_take_the_place_of_a_scene(call: Call, made: Path, tmp_path: Path) -> None:
     shutil.copy(made / "scenes" / "scene-00.nc", tmp_path)
     before = (tmp_path / "scene-00.nc").read_bytes()
@@ -213,6 +218,10 @@ def test_check_goes_through_every_step(made: Path, tmp_path: Path) -> None:
     write_scene(tmp_path / "small.nc", make_scene(6, (20, 40)))
     with pytest.raises(EarthSignalsError, match="no room for a tile of 50 km"):
         list(check(SMALL, settings, tmp_path / "small.nc"))
+    flat = make_scene(8)
+    write_scene(tmp_path / "flat.nc", replace(flat, values=np.full_like(flat.values, 90)))
+    with pytest.raises(EarthSignalsError, match="all but of one colour"):
+        list(check(SMALL, settings, tmp_path / "flat.nc"))
 
 
 def test_fetch_without_a_network_is_one_sentence(

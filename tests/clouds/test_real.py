@@ -46,11 +46,12 @@ def test_rows_that_are_no_rectangle_are_counted(tmp_path: Path) -> None:
     table = tmp_path / "boxes.csv"
     rows = [
         "1,folder/a.png,1,2,30,40,Fish", "2,a.png,9,2,9,40,Fish", "3,a.png,1,2,30,,Fish", "4,a.png,1,2,3,4,",
+        "5,a.png,1,2,inf,40,Fish", "6,a.png,one,2,30,40,Fish",
     ]  # fmt: skip
     table.write_text(HEADER + "\n".join(rows))
     boxes, refused = read_boxes(table)
     assert boxes == [Box("a.png", "Fish", 1, 2, 30, 40)]
-    assert refused == {"box-empty": 2, "box-unnamed": 1}
+    assert refused == {"box-empty": 1, "box-unnamed": 1, "box-without-edges": 3}
     table.write_text("image,x,y\na.png,1,2\n")
     with pytest.raises(EarthSignalsError, match="no column x1, y1, x2, y2, class, expected"):
         read_boxes(table)

@@ -67,8 +67,11 @@ def embed(
       earthsignals clouds embed *.nc --step 8 -o maps
     """
     from earthsignals.clouds.checkpoint import load_model
+    from earthsignals.clouds.dense.shared import MODES
     from earthsignals.clouds.predict import embed_files
 
+    if mode not in MODES:
+        raise EarthSignalsError(f"--mode {mode} is none, expected one of {', '.join(MODES)}")
     _threads()
     params = _params(outside=True)
     typer.echo(

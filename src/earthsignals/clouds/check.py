@@ -35,6 +35,9 @@ MADE = {
 }
 """What the stages leave behind, in their order."""
 
+LEAST_CONTRAST = 0.5
+"""Of tiles in 255ths of full scale: less is rounding."""
+
 
 def check(params: CloudsParams, settings: Settings, data: Path | None) -> Iterator[str]:
     """Yield one line per step that went well; raises EarthSignalsError at the first that did not.
@@ -78,6 +81,11 @@ def check(params: CloudsParams, settings: Settings, data: Path | None) -> Iterat
         f"embedding, untrained: effective rank {effective_rank(embedded):.1f} of {embedded.shape[1]} over "
         f"{len(embedded)} tiles"
     )
+    if float(np.std(tiles)) < LEAST_CONTRAST:
+        raise EarthSignalsError(
+            f"the tiles are all but of one colour (deviation {np.std(tiles):.2f} of 255): nothing can be "
+            "learnt of them; look at the scene, and at the brightness variables of its file"
+        )
     yield _what_is_missing()
     yield f"all well after {time.monotonic() - started:.0f} s; next: dvc repro clouds-figures" + (
         "" if data is None else f", with clouds.source: {data.parent}"

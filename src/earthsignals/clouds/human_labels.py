@@ -55,7 +55,7 @@ def read_boxes(path: Path) -> tuple[list[Box], Counter[str]]:
             f"{', '.join(COLUMNS)} beside the pictures"
         )
     try:
-        table = pd.read_csv(path)
+        table = pd.read_csv(path, index_col=False)
     except (ValueError, OSError) as error:
         raise EarthSignalsError(f"{path} cannot be read as CSV ({error}); write it anew") from None
     missing = [name for name in COLUMNS if name not in table]
@@ -69,7 +69,9 @@ def read_boxes(path: Path) -> tuple[list[Box], Counter[str]]:
     for image, label, (left, top, right, bottom) in zip(table["image"], table["class"], edges, strict=True):
         if not (isinstance(image, str) and isinstance(label, str) and label.strip()):
             refused["box-unnamed"] += 1
-        elif not (right > left and bottom > top):  # NaN too
+        elif not np.isfinite([left, top, right, bottom]).all():
+            refused["box-without-edges"] += 1
+        elif not (right > left and bottom > top):
             refused["box-empty"] += 1
         else:
             boxes.append(Box(PurePosixPath(image).name, label.strip(), left, top, right, bottom))

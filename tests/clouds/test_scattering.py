@@ -180,7 +180,7 @@ def test_lean_is_of_stripes_balance_changes_sign_and_sparsity_is_of_what_is_rare
 
 
 def test_parameters_know_the_least_tile():
-    options = NetworkParams(architecture="scattering", padding="zero", scattering=False)
+    options = NetworkParams(architecture="scattering", padding="zero")
     assert options.least_tile_px == LEAST_PX
     network = build(options).eval()
     assert network(torch.rand(1, 3, LEAST_PX, LEAST_PX)).shape == (1, 32)

@@ -284,7 +284,8 @@ def test_maps_of_a_tiny_embedding_and_a_single_window_are_drawn(styled):
         latitude=scene.latitude[4:5, 4:5], longitude=scene.longitude[4:5, 4:5],
     )  # fmt: skip
     for name in ("rgb", "components", "distance"):
-        figures.FIGURES[name](replace(inputs, maps=(one,)))
+        figure = figures.FIGURES[name](replace(inputs, maps=(one,)))
+        assert any(axes.images for axes in figure.axes), name
 
 
 def test_the_methods_are_drawn_with_their_values_and_intervals(inputs, styled):
@@ -328,6 +329,6 @@ def test_shifts_are_drawn_in_km_beside_baselines(inputs, styled):
 
 def test_planes_are_worked_out_once(inputs, monkeypatch):
     fresh = made_inputs()
-    fresh.planes.of("isomap")
+    first = fresh.planes.of("isomap")
     monkeypatch.setattr(planes, "_isomap", None)
-    fresh.planes.of("isomap")
+    assert fresh.planes.of("isomap") is first

@@ -1,0 +1,1 @@
+"""Ionospheric drift from SuperDARN radars: records → grids → forecasts judged against damped persistence."""

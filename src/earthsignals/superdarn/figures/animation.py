@@ -1,0 +1,81 @@
+"""A forecast as it unfolds: an animated GIF of the drift ahead beside the vectors that radars then saw."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from earthsignals import figures as house
+from earthsignals.storage import atomic_path
+from earthsignals.superdarn.figures.dial import Speeds
+from earthsignals.superdarn.figures.inputs import Example, Inputs
+from earthsignals.superdarn.figures.panels import rim_of, scale_arrow, show_drift, show_seen, speed_bar
+
+DPI = 92
+FRAME_MS, LAST_MS = 220, 1600
+COLOURS = 96
+MOST_FRAMES = 40
+WIDTH, HEIGHT = 7.2, 4.3
+
+
+def write_animation(inputs: Inputs, path: Path) -> None:
+    """Write the first example as a GIF that loops, the same bytes each time.
+
+    On the left the forecast at each lead in turn; on the right the vectors of the last judged lead up to
+    then, under their own time. Raises MissingData where no forecast was kept.
+    """
+    from PIL import Image
+
+    example = inputs.example()
+    leads = example.leads[:: -(-len(example.leads) // MOST_FRAMES)]
+    speeds = Speeds.of(
+        *(seen.velocity for seen in example.seen.values()), np.hypot(*example.forecast.swapaxes(0, 1))
+    )
+    pictures: list[Image.Image] = []
+    for lead in leads.tolist():
+        with house.style():
+            png = io.BytesIO()
+            _frame(example, lead, speeds).savefig(png, format="png", dpi=DPI)
+        pictures.append(Image.open(png).convert("RGB"))
+    palette = _palette(pictures)
+    # One palette for all frames and no dithering: what stands still costs no bytes, and does not flicker.
+    frames = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        frames[0].save(
+            file, format="GIF", save_all=True, append_images=frames[1:], loop=0, optimize=False, disposal=1,
+            duration=[FRAME_MS] * (len(frames) - 1) + [LAST_MS],
+        )  # fmt: skip
+
+
+def _palette(pictures: Sequence[object]) -> object:
+    """Colours of a picture made of the first, the middle and the last frame."""
+    from PIL import Image
+
+    chosen = [pictures[n] for n in sorted({0, len(pictures) // 2, len(pictures) - 1})]
+    width, height = chosen[0].size
+    sheet = Image.new("RGB", (width, height * len(chosen)))
+    for number, picture in enumerate(chosen):
+        sheet.paste(picture, (0, number * height))
+    return sheet.quantize(COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+
+
+def _frame(example: Example, lead: int, speeds: Speeds) -> Figure:
+    import matplotlib.pyplot as plt
+
+    # Fixed places: a layout worked out anew for each frame would make the dials tremble.
+    figure = plt.figure(figsize=(WIDTH, HEIGHT), layout="none")
+    left, right = figure.subplots(1, 2)
+    figure.subplots_adjust(0.045, 0.17, 0.955, 0.86, wspace=0.14)
+    rim = rim_of([example])
+    show_drift(left, example, example.forecast[example.at(lead)], lead, speeds, rim, spacing=3.8)
+    seen_at = max((ahead for ahead in example.seen if ahead <= lead), default=0)
+    show_seen(right, example, seen_at, speeds, rim)
+    scale_arrow(left, rim)
+    left.set_title(f"forecast, {lead} min after {example.moment()}", pad=14, fontsize=8)
+    right.set_title(f"seen at {example.moment(seen_at)}", pad=14, fontsize=8)
+    speed_bar(figure, None, speeds, cax=figure.add_axes((0.3, 0.1, 0.4, 0.022)))
+    return figure

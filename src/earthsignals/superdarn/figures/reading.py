@@ -1,0 +1,98 @@
+"""From the files of the stages to what is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from earthsignals.results import read_arrays
+from earthsignals.storage import EarthSignalsError, read_json
+from earthsignals.superdarn.figures.inputs import Example, Inputs, Seen, Weights
+
+if TYPE_CHECKING:
+    from earthsignals.superdarn.checkpoint import ForecastModel
+
+
+def read_inputs(data: Path, reports: Path) -> Inputs:
+    """What the stages left below `data/superdarn` and `reports/superdarn`.
+
+    Raises EarthSignalsError where a file is missing or an example is not whole.
+    """
+    from earthsignals.superdarn.checkpoint import load_model
+    from earthsignals.superdarn.stations import STATIONS
+
+    arrays = read_arrays(data / "evaluation.h5")
+    return Inputs(
+        arrays, read_examples(arrays, data / "evaluation.h5"), read_json(reports / "metrics.json"),
+        read_json(reports / "training.json"), read_weights(load_model(data / "best_model.pt")),
+        {station.stid: station.code for station in STATIONS},
+    )  # fmt: skip
+
+
+def read_weights(model: ForecastModel) -> Weights:
+    """Coefficients of a model's linear start; those of fields turned back by the Earth's rotation are added
+    to those of the same fields where they lie."""
+    start = model.forecaster.start
+    damping, fixed, turned = (getattr(start, name).double().cpu().numpy() for name in ("damping", "fixed", "turned"))
+    both = fixed.copy()
+    both[..., list(start.turning)] += turned
+    memories, widths = model.state.memories_minutes, model.state.widths_cells
+    return Weights(
+        np.asarray(model.leads_minutes), damping + fixed[..., 0],
+        both[..., 1:].reshape(*damping.shape, len(memories), len(widths)), memories, widths,
+    )  # fmt: skip
+
+
+def read_examples(arrays: Mapping[str, np.ndarray], path: Path) -> tuple[Example, ...]:
+    """The forecasts `example/<k>/…` of an evaluation, by k."""
+    numbers = {int(name.split("/")[1]) for name in arrays if name.startswith("example/")}
+    return tuple(_example(arrays, f"example/{number}", path) for number in sorted(numbers))
+
+
+def _example(arrays: Mapping[str, np.ndarray], group: str, path: Path) -> Example:
+    def get(name: str) -> np.ndarray:
+        if f"{group}/{name}" not in arrays:
+            raise EarthSignalsError(
+                f"{path}: `{group}` lacks `{name}`, which a forecast needs to be drawn; run "
+                "`dvc repro superdarn-evaluate`"
+            )
+        return arrays[f"{group}/{name}"]
+
+    forecast = np.asarray(get("forecast"), float)
+    rows, columns = forecast.shape[-2:]
+    mlat, mlon, regular = cells(get("mlat"), get("mlon"), rows, columns)
+    judged = (get("times_s")[1:] - get("times_s")[0]) // 60
+    minutes = [0, *np.asarray(judged).astype(int).tolist()]
+    frame = np.asarray(get("observed/at")).astype(int)
+    seen = {name: np.asarray(get(f"observed/{name}"), float) for name in ("mlat", "mlon", "kvect", "velocity")}
+    truth = arrays.get(f"{group}/truth", ())
+    return Example(
+        int(get("times_s")[0]), float(get("mlt_zero")[0]), np.asarray(get("leads_all")).astype(int), forecast,
+        mlat, mlon, regular,
+        {
+            lead: Seen(**{name: values[frame == number] for name, values in seen.items()})
+            for number, lead in enumerate(minutes)
+        },
+        {lead: np.asarray(drift, float) for lead, drift in zip(minutes[1:], truth, strict=False)},
+    )  # fmt: skip
+
+
+def cells(
+    mlat: np.ndarray, mlon: np.ndarray, rows: int, columns: int
+) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Centres (R, C) of cells given as rows (R,) and columns (C,) or as (R, C), and whether they are regular:
+    a latitude for each row, and columns that go once around the pole."""
+    mlat, mlon = np.asarray(mlat, float), np.asarray(mlon, float)
+    mlat = np.broadcast_to(mlat[:, None] if mlat.ndim == 1 and mlon.ndim == 1 else mlat, (rows, columns))
+    mlon = np.broadcast_to(mlon, (rows, columns))
+    regular = (
+        rows > 1
+        and columns > 1
+        and bool(np.isfinite(mlat).all())
+        and bool(np.ptp(mlat, 1).max() < 1e-6)
+        and bool(np.abs(np.mod(np.diff(mlon, axis=1), 360) - 360 / columns).max() < 1e-3)
+    )
+    return mlat, mlon, regular

@@ -1,0 +1,1 @@
+"""The network of 3-D attention over time lags × magnetic latitude × magnetic local time."""

@@ -1,0 +1,54 @@
+"""What kind of SuperDARN file a file is: by what it holds, never by its name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from earthsignals.storage import EarthSignalsError
+from earthsignals.superdarn.records import dmap
+
+Kind = Literal["fitacf", "rawacf", "grid", "map", "grid-netcdf", "iqdat", "snd", "grid-ascii"]
+WITH_VECTORS: tuple[Kind, ...] = ("grid", "grid-netcdf", "map", "fitacf")
+"""Kinds that vectors come from; of equal vectors, the kind named first is kept."""
+_HEAD_BYTES = 4 << 20
+_NETCDF = (b"\x89HDF\r\n\x1a\n", b"CDF\x01", b"CDF\x02", b"CDF\x05")
+
+
+def kind_of(path: str | Path) -> Kind | None:
+    """The kind of a file, or None where it is none of these; bzip2 or not.
+
+    `grid-ascii` is the format of grid files before DMAP, which is recognised to be refused. Damaged files have
+    the kind of their first good record among the first megabytes.
+
+    Raises EarthSignalsError where the file cannot be read.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError as error:
+        raise EarthSignalsError(
+            f"{path}: cannot be read ({error.strerror}); give the path of a SuperDARN file"
+        ) from None
+    if head.startswith(_NETCDF):
+        return "grid-netcdf" if _has_grid_variables(path) else None
+    return kind_of_bytes(head)
+
+
+def kind_of_bytes(head: bytes) -> Kind | None:
+    """The same of the beginning of a file, netCDF excepted."""
+    data, _ = dmap.decompressed(head, limit=_HEAD_BYTES // 4)
+    if dmap.is_old_ascii(data):
+        return "grid-ascii"
+    record = dmap.first_record(data)
+    return None if record is None else dmap.kind_of_record(record)
+
+
+def _has_grid_variables(path: str | Path) -> bool:
+    import netCDF4
+
+    try:
+        with netCDF4.Dataset(path) as file:
+            return any(name.startswith("vector.") for name in file.variables)
+    except (OSError, RuntimeError, UnicodeDecodeError):
+        return False

@@ -1,0 +1,139 @@
+"""Training of the forecast: the linear start in closed form, then the network on the rollout.
+
+The past of a sample may reach back over the border of its block: what was observed is known at the time of
+issue. What it is judged by never leaves its block.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from earthsignals.compute.device import deterministic
+from earthsignals.compute.progress import progress
+from earthsignals.settings import Settings
+from earthsignals.storage import EarthSignalsError, md5_file
+from earthsignals.superdarn.checkpoint import load_model, save_model
+from earthsignals.superdarn.losses import SightLoss
+from earthsignals.superdarn.model import Forecaster, along_sight
+from earthsignals.superdarn.params import SuperdarnParams
+from earthsignals.superdarn.samples import Samples
+from earthsignals.superdarn.start import fit_start
+from earthsignals.training import Trained, fit, resume_key
+
+if TYPE_CHECKING:
+    from earthsignals.superdarn.grid import GridFile
+    from earthsignals.tracking import Run
+
+
+def train_forecast(
+    grid: GridFile, params: SuperdarnParams, settings: Settings, out: Path, *, resume_root: Path,
+    run: Run | None = None,
+) -> Trained:  # fmt: skip
+    """Train `params.train` on the training block of `grid` and write `out`.
+
+    The weights kept are those of the epoch with the least error on the validation block; how much of the
+    network's correction is kept at each lead is fitted there, too, so that where it has learnt nothing the
+    linear start remains. A killed training resumes exactly when called again with the same arguments, until
+    `clear`.
+
+    Raises EarthSignalsError for a block too short for the longest lead, or an initial checkpoint of another
+    network.
+    """
+    options = params.train
+    deterministic(options.seed, settings.threads)
+    torch.manual_seed(options.seed)
+    forecaster = Forecaster(params.grid, params.state, params.network, options.time_step)
+    forecaster.noise = options.noise_factor
+    training, validation = (_samples(grid, split, params, forecaster) for split in ("train", "validation"))
+    error = fit_start(
+        forecaster.start, forecaster.analysis, grid, training.issues, params.state.shrinkage
+    )
+    forecaster.lead_weight.copy_(torch.from_numpy(1 / np.maximum(error, 1.0)))
+    velocity = grid.velocity[np.isin(grid.frame, np.flatnonzero(grid.split == 0))]
+    forecaster.scale.fill_(max(1.0, float(np.sqrt(np.mean(velocity.astype(np.float64) ** 2)))))
+    if options.initial_checkpoint is not None:
+        _take_over(forecaster, options.initial_checkpoint)
+    result = fit(
+        forecaster, SightLoss(), training, validation, options, settings, resume_root=resume_root,
+        key=resume_key(
+            params.model_dump(mode="json", include={"grid", "state", "network", "train"}),
+            _digest(grid), _md5_of(options.initial_checkpoint),
+        ),
+        run=run, description="training the forecast",
+    )  # fmt: skip
+    forecaster.gain.copy_(fit_gain(forecaster, validation, options.batch_size))
+    save_model(
+        out, forecaster, params.grid, params.state, params.network, params=params.model_dump(mode="json")
+    )
+    facts = {
+        "parameters": sum(p.numel() for p in forecaster.parameters()), "samples": len(training),
+        "gain_first_lead": float(forecaster.gain[0]), "gain_last_lead": float(forecaster.gain[-1]),
+    }  # fmt: skip
+    trained = Trained(result, facts)
+    if run is not None:
+        run.log_metrics(trained.metrics())
+    return trained
+
+
+@torch.no_grad()
+def fit_gain(forecaster: Forecaster, samples: Samples, batch_size: int) -> torch.Tensor:
+    """How much of the network's correction is worth keeping at each lead, (leads,) in [0, 1].
+
+    The least-squares factor of what the correction adds along the lines of sight of all vectors in `samples`.
+    """
+    forecaster.eval()
+    forecaster.gain.fill_(1.0)
+    product, square = torch.zeros(2, forecaster.leads, dtype=torch.float64)
+    starts = range(0, len(samples), batch_size)
+    with progress("weighing the correction", len(starts), "batches") as bar:
+        for first in starts:
+            indices = np.arange(first, min(first + batch_size, len(samples)))
+            history, hours, roll, lead, cell, north, east, velocity, present = samples.batch(indices, 0)
+            forecast, start = forecaster(history, hours, roll)
+            before = along_sight(start, lead, cell, north, east)
+            added = (along_sight(forecast, lead, cell, north, east) - before) * present
+            product.index_add_(0, lead.flatten(), ((velocity - before) * added).double().flatten())
+            square.index_add_(0, lead.flatten(), added.square().double().flatten())
+            bar.advance()
+    return (product / square.clamp_min(1e-12)).clamp(0, 1).float()
+
+
+def _samples(grid: GridFile, split: str, params: SuperdarnParams, forecaster: Forecaster) -> Samples:
+    issues = grid.issues(split, 1, forecaster.leads, params.train.stride)
+    if len(issues) == 0:
+        raise EarthSignalsError(
+            f"the {split} block holds no {forecaster.leads * params.grid.cadence_minutes} minutes in one "
+            "piece: give longer records, set superdarn.split.block_hours larger, or "
+            "superdarn.train.time_step smaller"
+        )
+    return Samples(grid, issues, forecaster.analysis.history, forecaster.leads)
+
+
+def _take_over(forecaster: Forecaster, path: str) -> None:
+    """Weights of the network from another model; its linear start stays behind."""
+    model = load_model(path)
+    try:
+        forecaster.network.load_state_dict(model.forecaster.network.state_dict())
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()[:160]
+        raise EarthSignalsError(
+            f"{path} is another network than superdarn.network describes ({reason}): set these to the "
+            "checkpoint's, or leave superdarn.train.initial_checkpoint empty"
+        ) from None
+
+
+def _digest(grid: GridFile) -> str:
+    """A name for what is trained on, wherever it lies."""
+    digest = hashlib.sha256()
+    for array in (grid.times_s, grid.split, grid.offsets, grid.row, grid.column, grid.kvect, grid.velocity):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _md5_of(path: str | None) -> str:
+    return "" if path is None else md5_file(path)

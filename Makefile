@@ -1,7 +1,7 @@
 # One-command entry points. Each makes the environment first where it is missing or out of date.
 # Nothing exported here is load-bearing: in the activated .venv plain `dvc repro` does the same.
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test test-services lint ui real remote push pull tunnel server droplet clean-venv
+.PHONY: help setup repro test test-services lint ui real remote push pull tunnel server droplet storage storage-stop clean-venv
 .DELETE_ON_ERROR:
 SHELL := /bin/bash
 
@@ -118,6 +118,12 @@ server: setup ## an MLflow server for a team, with PostgreSQL and S3 (docs/exper
 
 droplet: setup ## what a rented GPU costs; with HOST=… make it ready (docs/droplet.md)
 	@if [ -n "$$HOST" ]; then earthsignals droplet setup "$$HOST"; else earthsignals droplet cost; fi
+
+storage: setup ## a local S3 store for radar records on this machine's loopback (docs/superdarn-storage.md)
+	@deploy/storage.sh start .storage
+
+storage-stop: ## end it; its objects stay
+	@deploy/storage.sh stop .storage
 
 clean-venv: ## remove the environment
 	rm -rf .venv

@@ -46,6 +46,12 @@ class Settings(Section):
     """Arithmetic of training; `auto` is 32-true on the CPU and bf16-mixed where a GPU has it."""
     threads: int = Field(2, ge=1, le=1024)
     """CPU threads of torch: fixed, not the machine's number, since sums depend on it."""
+    loader_workers: int = Field(0, ge=0, le=256)
+    """Processes that make a training's batches ahead; 0: a thread of the training itself."""
+    pin_memory: bool = False
+    """Batches in page-locked memory, from which a CUDA device copies while it computes."""
+    prefetch_factor: int = Field(2, ge=1, le=64)
+    """Batches that each of the loader's processes makes ahead."""
     cluster: str | None = Field(
         None, pattern=r"^((tcp|tls)://[^\s/@]+:\d{1,5}|slurm|sge|pbs|lsf|oar|moab|htcondor)$"
     )

@@ -1,8 +1,8 @@
 """The cells of SuperDARN grid files: bands of 1° of magnetic latitude cut into cells of nearly equal area.
 
-A band from L to L+1 degrees has `n = floor(360·cos(L + 0.5°) + 0.5)` cells, so that each is about 111 km wide;
-cell `i` reaches from `i·360/n` to `(i+1)·360/n` degrees of magnetic longitude, and its index is `1000·L + i`,
-negated in the south (make_grid of the Radar Software Toolkit, gtable.c). Files written before 2014 count L
+A band from L to L+1 degrees has `n = floor(360·cos(L + 0.5°) + 0.5)` cells, so that each is about 111 km
+wide; cell `i` reaches from `i·360/n` to `(i+1)·360/n` degrees of magnetic longitude, and its index is
+`1000·L + i`, negated in the south (make_grid of the Radar Software Toolkit, gtable.c). Older files count L
 from 50° instead of from the equator (`29058` where others have `79058`), so readers compute the index from
 the position and never take the file's.
 """
@@ -57,8 +57,8 @@ def cell_centre(index: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     wrong = (band > HIGHEST_BAND) | (column >= count)
     if np.any(wrong):
         raise EarthSignalsError(
-            f"cell_centre: no cell has the index {int(index[wrong].flat[0])}; expected 1000·band + cell, with "
-            "bands of 0…89 degrees and fewer cells towards the pole"
+            f"cell_centre: no cell has the index {int(index[wrong].flat[0])}; expected 1000·band + cell, "
+            "with bands of 0…89 degrees and fewer cells towards the pole"
         )
     return np.where(index < 0, -1, 1) * (band + 0.5), (column + 0.5) * 360.0 / count
 

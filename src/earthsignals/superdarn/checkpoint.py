@@ -16,6 +16,7 @@ import torch
 
 from earthsignals.storage import EarthSignalsError, md5_file
 from earthsignals.superdarn.model import Forecaster
+from earthsignals.superdarn.own_views import seen_again
 from earthsignals.superdarn.params import GridParams, NetworkParams, StateParams
 from earthsignals.superdarn.samples import clock
 from earthsignals.superdarn.state import sums
@@ -68,6 +69,19 @@ class ForecastModel:
         hours, roll = (value.to(device) for value in clock(grid, np.array([issue])))
         answer, _ = self.forecaster(history, hours, roll, network=network)
         return answer[0].float().cpu().numpy()
+
+    def carried(self, grid: GridFile, issue: int) -> np.ndarray:
+        """What radars will see beyond `forecast` along the vectors of the frames after `issue`.
+
+        Returns (K,) float32 in m/s for the vectors `grid.span(issue + 1, issue + leads)`, as far as the grid
+        goes: shares of a radar's own last view of the cell, 0 where it had none.
+        """
+        leads = min(self.forecaster.leads, len(grid) - 1 - issue)
+        if leads < 1:
+            return np.zeros(0, np.float32)
+        again = seen_again(grid, issue, leads)
+        lead = grid.frame[grid.span(issue + 1, issue + leads)] - issue - 1
+        return (self.forecaster.start.carry.cpu().numpy()[lead] * again.T).sum(1)
 
     def check_grid(self, grid: GridParams) -> None:
         """Raise EarthSignalsError unless the model was made for cells and frames like these."""

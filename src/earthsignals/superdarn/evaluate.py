@@ -38,7 +38,7 @@ START = "start"
 
 @dataclass(frozen=True)
 class Found:
-    """metrics for JSON; arrays by name for the figures; forecasts (frames ahead, 2, R, C) by frame of issue."""
+    """metrics for JSON, arrays by name for figures, forecasts (frames ahead, 2, R, C) by frame of issue."""
 
     metrics: dict[str, Any]
     arrays: dict[str, np.ndarray]
@@ -108,7 +108,7 @@ def judge(
     """Forecast at these frames (I,) and compare. splits: what baselines and thresholds are learnt on."""
     series = Series.of(grid)
     fitted = baselines.fit(series, params.evaluate.leads_minutes, splits)
-    fields = Truth.open(truth, grid, fitted.frames) if truth is not None else None
+    fields = Truth.open(truth, grid, issues, fitted.frames) if truth is not None else None
     examples = Examples(grid, examples_of(grid, issues), MODEL, fields)
     above = storm_threshold(grid, params.evaluate.storm_quantile, splits)
 
@@ -140,6 +140,18 @@ def about(grid: GridFile) -> dict[str, Any]:
         "frames": frames, "frames_without_vectors": int((np.diff(grid.offsets) == 0).sum()),
         "grid_vectors": len(grid.velocity), "radars": len(np.unique(grid.stid)), "dropped": grid.dropped,
     }  # fmt: skip
+
+
+def scalars(metrics: dict[str, Any]) -> dict[str, float]:
+    """Headline numbers by flat names for a log: `skill_vs_damped/10`, `rmse_m_s/model/10`."""
+    found = {
+        f"{key}/{lead}": value
+        for key, of in metrics.items() if key.startswith("skill_vs_")
+        for lead, value in of.items()
+    }  # fmt: skip
+    for method, of in metrics["rmse_m_s"].items():
+        found |= {f"rmse_m_s/{method}/{lead}": value for lead, value in of.items()}
+    return {key: float(value) for key, value in found.items() if value is not None}
 
 
 @contextmanager

@@ -70,24 +70,37 @@ def one_per_frame(vectors: Vectors, cadence_s: int) -> tuple[Vectors, Counter[st
     ones the order of their values decides and never that of the files. Equal windows are "duplicate".
     """
     number = frame_numbers(vectors, cadence_s)
-    middle = (vectors.start_s + vectors.end_s) / 2
-    distance = np.abs(middle - (number + 0.5) * cadence_s)
-    keys = (vectors.index, vectors.channel, vectors.stid, number)
-    order = np.lexsort((*_values(vectors), vectors.start_s, distance, *keys))
-    ordered, number = vectors.take(order), number[order]
-    repeated = np.zeros(len(order), bool)
-    repeated[1:] = np.all([key[order][1:] == key[order][:-1] for key in keys], axis=0)
-    again = np.zeros(len(order), bool)
-    again[1:] = repeated[1:] & (np.diff(ordered.start_s) == 0) & (np.diff(ordered.end_s) == 0)
-    dropped = Counter({
-        "duplicate": int(again.sum()), "same frame": int((repeated & ~again).sum()),
-    })  # fmt: skip
-    dropped = Counter({reason: number for reason, number in dropped.items() if number})
-    return ordered.take(~repeated), dropped
+    series = series_key(vectors.stid, vectors.channel, vectors.index)
+    order = np.lexsort((series, number))
+    repeated = _repeated(number[order], series[order])
+    if not repeated.any():
+        return vectors.take(order), Counter()
+    crowded = repeated | np.append(repeated[1:], False)
+    several = order[crowded]
+    few = vectors.take(several)
+    distance = np.abs((few.start_s + few.end_s) / 2 - (number[several] + 0.5) * cadence_s)
+    values = few.velocity_sd, few.mlon, few.kvect, few.velocity, few.end_s, few.start_s
+    order[crowded] = several[np.lexsort((*values, distance, series[several], number[several]))]
+    start, end = vectors.start_s[order], vectors.end_s[order]
+    again = repeated & np.append(False, (np.diff(start) == 0) & (np.diff(end) == 0))
+    dropped = {"duplicate": again, "same frame": repeated & ~again}
+    return vectors.take(order[~repeated]), Counter(
+        {reason: int(which.sum()) for reason, which in dropped.items() if which.any()}
+    )
 
 
-def _values(vectors: Vectors) -> tuple[np.ndarray, ...]:
-    return vectors.velocity_sd, vectors.kvect, vectors.velocity, vectors.end_s
+def series_key(stid: np.ndarray, channel: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """Radar, channel and cell of vectors as one number (N,) int64, in their order."""
+    return (
+        (stid.astype(np.int64) << 48) + ((channel.astype(np.int64) + 2**15) << 32) + (index + np.int64(2**31))
+    )
+
+
+def _repeated(number: np.ndarray, series: np.ndarray) -> np.ndarray:
+    """Which vectors, in order, are of the frame and series of the one before: (N,) bool."""
+    same = np.zeros(len(number), bool)
+    same[1:] = (number[1:] == number[:-1]) & (series[1:] == series[:-1])
+    return same
 
 
 def frames_of(numbers: np.ndarray, params: GridParams, splits: Splits) -> Frames:
@@ -149,7 +162,8 @@ def split_of_blocks(count: int, params: SplitParams) -> np.ndarray:
     if count < 3:
         raise EarthSignalsError(
             f"superdarn.split: the records make {count} block(s) of {params.block_hours} hours, but "
-            "training, validation and test need one each; set superdarn.split.block_hours smaller or add records"
+            "training, validation and test need one each; set superdarn.split.block_hours smaller or add "
+            "records"
         )
     test = min(max(1, round(params.test_fraction * count)), count - 2)
     validation = min(max(1, round(params.validation_fraction * count)), count - test - 1)

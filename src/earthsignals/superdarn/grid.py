@@ -16,20 +16,18 @@ The layout of `grid.h5` is that of the attributes: a dataset per array of FRAMES
 from __future__ import annotations
 
 import json
+import os
 import zlib
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import h5py
 import numpy as np
 
 from earthsignals.storage import EarthSignalsError, atomic_path
 from earthsignals.superdarn.framing import (
-    SPLITS,
     Splits,
     activity,
     frame_numbers,
@@ -37,10 +35,13 @@ from earthsignals.superdarn.framing import (
     one_per_frame,
     usable,
 )
-from earthsignals.superdarn.layout import Layout, layout_of
+from earthsignals.superdarn.gridded import GridFile, Seen
+from earthsignals.superdarn.layout import layout_of
 from earthsignals.superdarn.mlt import mlt_of_zero
 from earthsignals.superdarn.params import GridParams
 from earthsignals.superdarn.records.vectors import Vectors
+
+__all__ = ["GridError", "GridFile", "Seen", "arranged", "grid_of", "open_grid", "write_grid"]
 
 FORMAT = "earthsignals.superdarn.grid"
 VERSION = 1
@@ -56,128 +57,6 @@ VECTORS = {
 
 class GridError(EarthSignalsError):
     """A grid that cannot be made or used, with the remedy."""
-
-
-class Seen(NamedTuple):
-    """The vectors of a frame (n,), in the order of radar, channel and cell: views of a grid's arrays."""
-
-    frame: np.ndarray
-    row: np.ndarray
-    column: np.ndarray
-    stid: np.ndarray
-    channel: np.ndarray
-    index: np.ndarray
-    kvect: np.ndarray
-    velocity: np.ndarray
-    velocity_sd: np.ndarray
-    mlat: np.ndarray
-    mlon: np.ndarray
-
-
-@dataclass(frozen=True, eq=False)
-class GridFile:
-    """T frames with N vectors in all. A grid that was opened pickles as its path."""
-
-    params: GridParams
-    layout: Layout
-    times_s: np.ndarray
-    """(T,) int64, seconds since 1970-01-01 UTC: where frames begin; ascending."""
-    mlt_zero: np.ndarray
-    """(T,) float64, hours: magnetic local time of magnetic longitude 0 at the frame's middle."""
-    split: np.ndarray
-    """(T,) uint8: 0 train, 1 validation, 2 test."""
-    block: np.ndarray
-    """(T,) int32: block of time, from 0 in its order. Splits are made of whole blocks."""
-    segment: np.ndarray
-    """(T,) int32: frames of one segment follow each other at the cadence; between segments time is missing."""
-    activity: np.ndarray
-    """(T,) float32, m/s: mean speed of the vectors of the last hour, this frame's included; NaN if none."""
-    offsets: np.ndarray
-    """(T + 1,) int64: the vectors of frame t are those from offsets[t] to offsets[t + 1]."""
-    frame: np.ndarray
-    """(N,) int32, ascending; within a frame vectors are in the order of stid, channel, index."""
-    row: np.ndarray
-    """(N,) int16, in the layout's raster; likewise `column`."""
-    column: np.ndarray
-    stid: np.ndarray
-    """(N,) int16: the radar's station id."""
-    channel: np.ndarray
-    """(N,) int16: of a radar with several."""
-    index: np.ndarray
-    """(N,) int32: cell of grid files."""
-    kvect: np.ndarray
-    """(N,) float32, degrees east of magnetic north, along the flow."""
-    velocity: np.ndarray
-    """(N,) float32, m/s along kvect; never negative."""
-    velocity_sd: np.ndarray
-    """(N,) float32, m/s: as the file tells it; NaN where unknown."""
-    mlat: np.ndarray
-    """(N,) float32, degrees, AACGM; negative in the south. `mlon` is in [0, 360)."""
-    mlon: np.ndarray
-    dropped: dict[str, int] = field(default_factory=dict)
-    """Vectors that were left out, by reason."""
-    about: dict[str, Any] = field(default_factory=dict)
-    """Where the vectors are from."""
-    path: Path | None = None
-
-    def __len__(self) -> int:
-        """Frames T."""
-        return len(self.times_s)
-
-    def __reduce__(self) -> Any:
-        if self.path is not None:  # the file goes to other processes by name and is mapped there
-            return _reopened, (self.path,)
-        return super().__reduce__()
-
-    def span(self, first: int, last: int | None = None) -> slice:
-        """Where the vectors of the frames first…last (inclusive; first alone by default) lie."""
-        last = first if last is None else last
-        return slice(int(self.offsets[first]), int(self.offsets[last + 1]))
-
-    def vectors(self, frame: int) -> Seen:
-        """The vectors of a frame: views."""
-        here = self.span(frame)
-        return Seen(*(getattr(self, name)[here] for name in Seen._fields))
-
-    def frame_at(self, time_s: float) -> int:
-        """The frame that holds a time (seconds since 1970-01-01 UTC), or -1."""
-        frame = int(np.searchsorted(self.times_s, time_s, side="right")) - 1
-        return frame if frame >= 0 and time_s < self.times_s[frame] + 60 * self.params.cadence_minutes else -1
-
-    def issues(self, split: str | int, history_frames: int, lead_frames: int, stride: int = 1) -> np.ndarray:
-        """Frames t (int64, ascending) whose window [t - history_frames + 1, t + lead_frames] lies in one
-        segment and in the split; every `stride`-th of each unbroken stretch, from its first.
-
-        split: a name of SPLITS or its number.
-        """
-        number = SPLITS.index(split) if isinstance(split, str) else int(split)
-        breaks = np.flatnonzero(np.diff(self.segment) | np.diff(self.split.astype(np.int16))) + 1
-        edges = [0, *breaks.tolist(), len(self)]
-        found = [
-            np.arange(begin + history_frames - 1, end - lead_frames, stride)
-            for begin, end in zip(edges[:-1], edges[1:], strict=True)
-            if begin < end and self.split[begin] == number
-        ]
-        return np.concatenate([np.zeros(0, np.int64), *found]).astype(np.int64)
-
-    def persistence_pairs(self, t: int, lead: int) -> tuple[np.ndarray, np.ndarray]:
-        """(i_then, i_now): the vectors of frame t + lead whose radar, channel and cell were seen in frame t,
-        and these; int64 each, positions in the arrays (N,). Empty beyond the end or in another segment.
-        """
-        none = np.zeros(0, np.int64)
-        if not 0 <= t + lead < len(self) or self.segment[t + lead] != self.segment[t]:
-            return none, none
-        now, then = self.span(t), self.span(t + lead)
-        _, in_now, in_then = np.intersect1d(
-            self._key[now], self._key[then], assume_unique=True, return_indices=True
-        )
-        return then.start + in_then, now.start + in_now
-
-    @cached_property
-    def _key(self) -> np.ndarray:
-        """Radar, channel and cell of each vector as one number (N,) int64, in their order."""
-        stid, channel = self.stid.astype(np.int64), self.channel.astype(np.int64)
-        return (stid << 48) + ((channel + 2**15) << 32) + (self.index + np.int64(2**31))
 
 
 def grid_of(vectors: Vectors, params: GridParams, splits: Splits = None) -> GridFile:
@@ -228,3 +107,87 @@ def arranged(
         mlat=vectors.mlat, mlon=vectors.mlon,
         dropped=dict(sorted((Counter(dropped) + repeated).items())), about=dict(about),
     )  # fmt: skip
+
+
+def write_grid(path: str | Path, grid: GridFile) -> None:
+    """Write a grid: equal grids give equal bytes, on every machine."""
+    arrays = {**_arrays(grid, FRAMES), "offsets": grid.offsets.astype("<i8"), **_arrays(grid, VECTORS)}
+    about = {
+        "format": FORMAT, "version": VERSION, "params": grid.params.model_dump(mode="json"),
+        "dropped": grid.dropped, "about": grid.about,
+        "crc32": {name: zlib.crc32(array.tobytes()) for name, array in arrays.items()},
+    }  # fmt: skip
+    text = json.dumps(about, sort_keys=True, ensure_ascii=False, allow_nan=False).encode()
+    # Text of fixed length: that of variable length lies in a heap whose bytes may differ.
+    arrays["about"] = np.array(text, dtype=h5py.string_dtype("utf-8", len(text)))
+    size = sum(array.nbytes for array in arrays.values())
+    with atomic_path(path) as temporary:
+        with h5py.File(temporary, "w", libver="v110") as file:
+            if hasattr(os, "posix_fallocate"):  # HDF5 crashes the interpreter where it cannot write
+                os.posix_fallocate(file.id.get_vfd_handle(), 0, size + (1 << 20))
+            for name, array in arrays.items():
+                file.create_dataset(name, data=array, track_times=False)
+            file.flush()
+            size = file.id.get_filesize()
+        os.truncate(temporary, size)
+
+
+def _arrays(grid: GridFile, dtypes: Mapping[str, str]) -> dict[str, np.ndarray]:
+    return {name: np.ascontiguousarray(getattr(grid, name), dtype) for name, dtype in dtypes.items()}
+
+
+def open_grid(path: str | Path, *, verify: bool = True) -> GridFile:
+    """Open a grid: its arrays are mapped from the file, and what is written into them stays in memory.
+
+    verify: compare all arrays with their checksums now (a fraction of a second per day of records).
+
+    Raises GridError: missing, truncated, damaged, or no grid of this version.
+    """
+    path = Path(path).absolute()
+    if not path.is_file():
+        raise GridError(f"{path}: no such file; run `dvc repro superdarn-grid` or `dvc pull`")
+    try:
+        with h5py.File(path, "r") as file:
+            about = json.loads(file["about"][()]) if "about" in file else {}
+            if (about.get("format"), about.get("version")) != (FORMAT, VERSION):
+                raise GridError(
+                    f"{path} is no {FORMAT} file of version {VERSION}, expected one of superdarn-grid; "
+                    "run `dvc repro superdarn-grid`"
+                )
+            arrays = {
+                name: _mapped(path, file[name], dtype)
+                for name, dtype in {**FRAMES, "offsets": "<i8", **VECTORS}.items()
+            }
+        params = GridParams.model_validate_json(json.dumps(about["params"]))
+        wrong = [name for name in arrays if verify and zlib.crc32(arrays[name]) != about["crc32"][name]]
+        if wrong:
+            raise ValueError(f"checksum of {', '.join(wrong)}")
+        _check_lengths(arrays)
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        reason = str(error).splitlines()[0][:90]
+        raise GridError(
+            f"{path} cannot be read as a grid ({reason}): it is truncated or damaged; delete it and run "
+            "`dvc repro superdarn-grid` or `dvc pull`"
+        ) from None
+    return GridFile(
+        params, layout_of(params), **arrays, dropped=about["dropped"], about=about["about"], path=path
+    )  # fmt: skip
+
+
+def _mapped(path: Path, dataset: h5py.Dataset, dtype: str) -> np.ndarray:
+    """A dataset as an array over the file's pages, which processes share; copied where written to."""
+    offset, size = dataset.id.get_offset(), dataset.size * dataset.dtype.itemsize
+    if dataset.dtype != np.dtype(dtype) or dataset.ndim != 1 or (size and offset is None):
+        raise ValueError(f"{dataset.name} is not stored in one piece of {dtype}")
+    if not size:
+        return np.zeros(0, dtype)
+    if offset + size > path.stat().st_size:
+        raise ValueError(f"{dataset.name} ends beyond the file")
+    return np.asarray(np.memmap(path, dtype, mode="c", offset=offset, shape=dataset.shape))
+
+
+def _check_lengths(arrays: Mapping[str, np.ndarray]) -> None:
+    frames = {len(arrays[name]) for name in FRAMES} | {len(arrays["offsets"]) - 1}
+    vectors = {len(arrays[name]) for name in VECTORS} | {int(arrays["offsets"][-1])}
+    if len(frames) > 1 or len(vectors) > 1:
+        raise ValueError("its arrays differ in length")

@@ -1,4 +1,4 @@
-"""Spherical harmonics of map files at points: Legendre functions, their slopes, and the frame they live in."""
+"""Spherical harmonics of map files at points: Legendre functions, their slopes, and the frame they are in."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ class Frame:
         degree, number, sine = layout(self.order)
         wave = sine * (self.order + 1) + number
         by_row = np.zeros((2 * (self.order + 1), len(self.coefficients), len(self.theta)))
-        for term, (which, l, m) in enumerate(zip(wave, degree, number, strict=True)):
-            by_row[which] += self.coefficients[:, term, None] * latitudes[l, m]
+        for term, which in enumerate(wave):
+            by_row[which] += self.coefficients[:, term, None] * latitudes[degree[term], number[term]]
         by_column = longitudes.reshape(len(by_row), -1)
         if len(self.theta) * len(self._phi) <= 2 * len(self._row):  # a grid, or nearly one
             return np.tensordot(by_row, by_column, (0, 0))[:, self._row, self._column]

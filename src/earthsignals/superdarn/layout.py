@@ -145,8 +145,9 @@ class Square(Layout):
     def _locate(self, latitude: np.ndarray, longitude: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         size, angle, distance = self.shape[0], np.radians(longitude), 90.0 - latitude
         scale = size / (2 * self._reach)
-        row = np.floor((self._reach + distance * np.cos(angle)) * scale)
-        column = np.floor((self._reach + distance * np.sin(angle)) * scale)
+        # Rounded: trigonometry differs in its last digits from machine to machine, cells must not.
+        row = np.floor(np.round((self._reach + distance * np.cos(angle)) * scale, 9))
+        column = np.floor(np.round((self._reach + distance * np.sin(angle)) * scale, 9))
         return np.clip(row, 0, size - 1), np.clip(column, 0, size - 1)
 
     @cached_property

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from earthsignals.superdarn.model import along_sight
+from earthsignals.superdarn.model import along_sight, carried
 
 if TYPE_CHECKING:
     from earthsignals.superdarn.model import Forecaster
@@ -20,14 +20,15 @@ class SightLoss:
 
     def __call__(self, model: Forecaster, batch: tuple[Tensor, ...]) -> dict[str, Tensor]:
         """batch: as `samples.Samples.batch` makes it."""
-        history, mlt_zero, roll, lead, cell, north, east, velocity, present = batch
+        history, mlt_zero, roll, lead, cell, north, east, velocity, present, own = batch
         forecast, start = model(history, mlt_zero, roll)
         weight = model.lead_weight[lead] * present
+        aim = velocity - carried(model, lead, own)
         count = present.sum().clamp_min(1)
 
         def error(drift: Tensor) -> Tensor:
             seen = along_sight(drift, lead, cell, north, east)
-            return (weight * (velocity - seen).square()).sum()
+            return (weight * (aim - seen).square()).sum()
 
         # Over the number of vectors, not the sum of weights: the weights are what makes the mean 1.
         return {"loss": error(forecast) / count, "start_loss": error(start).detach() / count}

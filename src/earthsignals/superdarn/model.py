@@ -128,3 +128,8 @@ def along_sight(drift: Tensor, lead: Tensor, cell: Tensor, north: Tensor, east: 
     where = (lead * (drift.shape[-2] * drift.shape[-1]) + cell)[:, None].expand(-1, 2, -1)
     both = flat.gather(2, where)
     return both[:, 0] * north + both[:, 1] * east
+
+
+def carried(forecaster: Forecaster, lead: Tensor, own: Tensor) -> Tensor:
+    """What radars see beyond the drift (B, K) in m/s, of their own views (B, 2, K) at the leads (B, K)."""
+    return (forecaster.start.carry[lead].transpose(1, 2) * own).sum(1)

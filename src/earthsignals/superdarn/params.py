@@ -68,7 +68,7 @@ class GridParams(Section):
     over the pole. flat: cells in the order of their index."""
     latitude_min: float = Field(50.0, ge=30, le=80)
     latitude_step: float = Field(1.0, gt=0, le=10)
-    columns: int = Field(180, ge=8, le=1440)
+    columns: int = Field(240, ge=8, le=1440)
     """Around the pole, of polar and equal-area."""
     size: int = Field(300, ge=8, le=2048)
     """Edge of square."""
@@ -101,6 +101,8 @@ class StateParams(Section):
     """Weight of "no drift", in observations."""
     shrinkage: float = Field(0.01, ge=0, le=10)
     """Of the linear start's coefficients, relative to the variance of what they multiply."""
+    stride: int = Field(3, ge=1, le=10_000)
+    """Frames from one time of issue to the next, when the linear start is fitted."""
 
 
 class NetworkParams(Section):
@@ -108,7 +110,7 @@ class NetworkParams(Section):
 
     levels: Count = 10
     """Frames of the past that go in; as many of the future come out of a step."""
-    patch_size: Triple = (2, 4, 6)
+    patch_size: Triple = (2, 4, 8)
     embed_dim: int = Field(32, ge=4, le=1024)
     num_heads: tuple[Count, Count, Count, Count] = (2, 4, 4, 2)
     depths: tuple[Count, Count, Count, Count] = (1, 2, 2, 1)

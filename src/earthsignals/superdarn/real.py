@@ -12,7 +12,7 @@ import datetime as dt
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,7 @@ from earthsignals.superdarn.judging.pairs import pooled
 from earthsignals.superdarn.judging.report import Metrics, report
 from earthsignals.superdarn.params import SuperdarnParams
 from earthsignals.superdarn.records.kinds import kind_of
-from earthsignals.superdarn.records.read import read_vectors
+from earthsignals.superdarn.records.read import files_below, read_vectors
 from earthsignals.superdarn.records.vectors import Vectors
 
 if TYPE_CHECKING:
@@ -136,43 +136,44 @@ def evaluate_real(
 def read_folder(path: Path, params: SuperdarnParams) -> Ingested:
     """All vectors of all files below `path` (or of that one file), in any format.
 
-    Raises EarthSignalsError where there is nothing at `path`.
+    Raises EarthSignalsError where there is no file.
     """
-    if not path.exists():
-        raise EarthSignalsError(
-            f"{path}: no such folder of real data; give the path of a folder of SuperDARN files, or set "
-            "real_data in settings.yaml (EARTHSIGNALS_REAL_DATA)"
-        )
-    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.is_file())
+    files = files_below(path)
     kinds: Counter[str] = Counter()
     refused: dict[str, str] = {}
     notes: dict[str, list[str]] = {}
     parts: list[Vectors] = []
     reads = ordered_map(
-        partial(_read, params=params), files, description="reading real records", unit="files"
+        partial(_read, folder=path, params=params), files, description="reading real records", unit="files"
     )
     for file, (kind, vectors, told) in zip(files, reads, strict=True):
-        name = file.name if file == path else file.relative_to(path).as_posix()
         kinds[kind or "none of SuperDARN's"] += 1
         if vectors is None:
-            refused[name] = told[0]
+            refused[_name(file, path)] = told[0]
         else:
             parts.append(vectors)
             if told:
-                notes[name] = told
+                notes[_name(file, path)] = told
     vectors, duplicates = Vectors.concatenate(parts).deduplicated()
     return Ingested(vectors, dict(sorted(kinds.items())), refused, notes, len(files), duplicates)
 
 
-def _read(file: Path, params: SuperdarnParams) -> tuple[str | None, Vectors | None, list[str]]:
+def _read(
+    file: Path, folder: Path, params: SuperdarnParams
+) -> tuple[str | None, Vectors | None, list[str]]:
     """Kind, vectors and notes of a file; without vectors the note says why."""
     kind = None
     try:
         kind = kind_of(file)
-        found = read_vectors(file, params)
+        found = read_vectors(file, params, _name(file, folder))
     except EarthSignalsError as error:
-        return kind, None, [str(error).replace(str(file), file.name)]
-    return found.kind, found.vectors, [str(note).replace(str(file), file.name) for note in found.notes]
+        return kind, None, [str(error).replace(str(file), _name(file, folder))]
+    return found.kind, found.vectors, [str(note) for note in found.notes]
+
+
+def _name(file: Path, folder: Path) -> str:
+    """What the report calls a file: its place below the folder, the same wherever that lies."""
+    return file.name if file == folder else file.relative_to(folder).as_posix()
 
 
 def days_of(vectors: Vectors) -> Iterator[Day]:
@@ -206,7 +207,7 @@ def judge_day(
         update={"initial_checkpoint": initial, "stride": min(params.train.stride, TRAIN_STRIDE)}
     )
     params = params.model_copy(update={"train": options})
-    grid = halves(grid_of(day.vectors, params), day.midnight_s)
+    grid = grid_of(day.vectors, params.grid, partial(halves, midnight_s=day.midnight_s))
     with tempfile.TemporaryDirectory(prefix="earthsignals-real-") as folder:
         out = Path(folder) / "best_model.pt"
         train_forecast(grid, params, settings, out, resume_root=Path(folder) / "resume")
@@ -216,12 +217,11 @@ def judge_day(
         return judge(grid, issues, trained, params, splits=(TRAIN, VALIDATION)), grid
 
 
-def halves(grid: GridFile, midnight_s: int) -> GridFile:
-    """The grid of a day with its first half for training and validation, its second for the test."""
-    hour = (grid.times_s - midnight_s) / HOUR_S
+def halves(times_s: np.ndarray, midnight_s: int) -> np.ndarray:
+    """Split of frames that begin at times (T,) in seconds: the day's first half trains and validates."""
+    hour = (times_s - midnight_s) / HOUR_S
     borders = (TRAIN_HOURS - VALIDATION_HOURS, TRAIN_HOURS)
-    split = np.array([TRAIN, VALIDATION, TEST], np.uint8)[np.digitize(hour, borders)]
-    return replace(grid, split=split, block=split.astype(np.int32))
+    return np.array([TRAIN, VALIDATION, TEST], np.uint8)[np.digitize(hour, borders)]
 
 
 def test_issues(grid: GridFile, params: SuperdarnParams) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from earthsignals.superdarn.own_views import OWN, seen_again
 from earthsignals.superdarn.state import sums
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class Samples:
 
     def batch(self, indices: np.ndarray, epoch: int) -> tuple[Tensor, ...]:
         """history (B, H, 5, R, C), mlt_zero (B,), roll (B,), and (B, K) each: lead, cell, north, east,
-        velocity in m/s, present (1, or 0 for padding)."""
+        velocity in m/s, present (1, or 0 for padding); and own (B, 2, K), `own_views.seen_again`."""
         issues = self.issues[indices]
         past = np.stack([sums(self.grid, t + 1 - self.history, t) for t in issues])
         return torch.from_numpy(past), *clock(self.grid, issues), *self._targets(issues)
@@ -36,14 +37,16 @@ class Samples:
         longest = max(1, *(span.stop - span.start for span in spans))
         lead, cell = np.zeros((2, len(issues), longest), np.int64)
         north, east, velocity, present = np.zeros((4, len(issues), longest), np.float32)
+        own = np.zeros((len(issues), OWN, longest), np.float32)
         for item, (issue, span) in enumerate(zip(issues, spans, strict=True)):
             filled = slice(0, span.stop - span.start)
             azimuth = np.deg2rad(grid.kvect[span])
             lead[item, filled] = grid.frame[span] - issue - 1
             cell[item, filled] = grid.row[span].astype(np.int64) * columns + grid.column[span]
             north[item, filled], east[item, filled] = np.cos(azimuth), np.sin(azimuth)
+            own[item, :, filled] = seen_again(grid, issue, self.leads)
             velocity[item, filled], present[item, filled] = grid.velocity[span], 1
-        return [torch.from_numpy(array) for array in (lead, cell, north, east, velocity, present)]
+        return [torch.from_numpy(array) for array in (lead, cell, north, east, velocity, present, own)]
 
 
 def clock(grid: GridFile, issues: np.ndarray) -> tuple[Tensor, Tensor]:

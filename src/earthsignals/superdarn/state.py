@@ -59,12 +59,24 @@ def solve(equations: Tensor, ridge: float | Tensor) -> Tensor:
     return torch.stack([ee * north - ne * east, nn_ * east - ne * north], -3) / determinant.unsqueeze(-3)
 
 
+def _seen_of(drift: Tensor, equations: Tensor) -> Tensor:
+    """The part of a drift (..., 2, R, C) that lies along the lines of sight of `equations` (..., 5, R, C)."""
+    _, _, nn_, ne, ee = equations.unbind(-3)
+    north, east = drift.unbind(-3)
+    along = torch.stack([nn_ * north + ne * east, ne * north + ee * east], -3)
+    both = torch.cat([along, torch.stack(torch.broadcast_tensors(nn_, ne, ee), -3).expand(
+        *along.shape[:-3], 3, *along.shape[-2:])], -3)  # fmt: skip
+    return solve(both, LAST_RIDGE)
+
+
 class Analysis(nn.Module):
     """Fields of drift at the time of issue, by memory and width. Nothing in it is learnt.
 
     The first field is the last frame by itself, cell by cell. Then follow all pairs of
-    `params.memories_minutes` and `params.widths_cells`. Widths are standard deviations of a Gaussian in
-    rows, and in as many kilometres along a row of a cyclic layout.
+    `params.memories_minutes` and `params.widths_cells`, and last, of those with both, the component across
+    what the last frame saw of a cell: along a line of sight the newest velocity knows best, across it only
+    neighbours and the past know anything. Widths are standard deviations of a Gaussian in rows, and in as
+    many kilometres along a row of a cyclic layout.
     """
 
     def __init__(self, params: StateParams, layout: Layout, cadence_minutes: int) -> None:
@@ -90,7 +102,7 @@ class Analysis(nn.Module):
     @property
     def fields(self) -> int:
         """How many fields `forward` returns."""
-        return 1 + len(self.pairs)
+        return 1 + len(self.pairs) + len(self.turning)
 
     @property
     def turning(self) -> list[int]:
@@ -98,15 +110,19 @@ class Analysis(nn.Module):
         return [1 + number for number, (memory, width) in enumerate(self.pairs) if memory and width]
 
     def forward(self, history: Tensor) -> tuple[Tensor, Tensor]:
-        """Fields (B, F, 2, R, C) in m/s, and the vectors' density (B, F, R, C), of sums (B, H, 5, R, C)."""
+        """Fields (B, F, 2, R, C) in m/s, and how many vectors stand behind them, of sums (B, H, 5, R, C).
+
+        The second is (B, 1 + pairs, R, C), weighted sums of vectors.
+        """
         last = history[:, -1:]
         remembered = torch.einsum("mh,bhsrc->bmsrc", self.memories, history)
         spread = self._spread(remembered)  # (B, M, W, 5, R, C)
         spread = spread.flatten(1, 2)
         ridge = (self.ridge * self.volumes)[:, None, None]
         drift = torch.cat([solve(last, LAST_RIDGE), solve(spread, ridge)], 1)
+        smooth = drift[:, self.turning]
         density = torch.cat([last, spread], 1)
-        return drift, density[:, :, 2] + density[:, :, 4]
+        return torch.cat([drift, smooth - _seen_of(smooth, last)], 1), density[:, :, 2] + density[:, :, 4]
 
     def _spread(self, equations: Tensor) -> Tensor:
         """Smooth (B, M, 5, R, C) by every width: (B, M, W, 5, R, C)."""

@@ -19,7 +19,7 @@ from earthsignals.settings import Settings
 from earthsignals.storage import EarthSignalsError, md5_file
 from earthsignals.superdarn.checkpoint import load_model, save_model
 from earthsignals.superdarn.losses import SightLoss
-from earthsignals.superdarn.model import Forecaster, along_sight
+from earthsignals.superdarn.model import Forecaster, along_sight, carried
 from earthsignals.superdarn.params import SuperdarnParams
 from earthsignals.superdarn.samples import Samples
 from earthsignals.superdarn.start import fit_start
@@ -50,9 +50,8 @@ def train_forecast(
     forecaster = Forecaster(params.grid, params.state, params.network, options.time_step)
     forecaster.noise = options.noise_factor
     training, validation = (_samples(grid, split, params, forecaster) for split in ("train", "validation"))
-    error = fit_start(
-        forecaster.start, forecaster.analysis, grid, training.issues, params.state.shrinkage
-    )
+    issues = grid.issues("train", 1, forecaster.leads, params.state.stride)
+    error = fit_start(forecaster.start, forecaster.analysis, grid, issues, params.state.shrinkage)
     forecaster.lead_weight.copy_(torch.from_numpy(1 / np.maximum(error, 1.0)))
     velocity = grid.velocity[np.isin(grid.frame, np.flatnonzero(grid.split == 0))]
     forecaster.scale.fill_(max(1.0, float(np.sqrt(np.mean(velocity.astype(np.float64) ** 2)))))
@@ -93,10 +92,10 @@ def fit_gain(forecaster: Forecaster, samples: Samples, batch_size: int) -> torch
     with progress("weighing the correction", len(starts), "batches") as bar:
         for first in starts:
             indices = np.arange(first, min(first + batch_size, len(samples)))
-            history, hours, roll, lead, cell, north, east, velocity, present = samples.batch(indices, 0)
+            history, hours, roll, lead, cell, north, east, velocity, present, own = samples.batch(indices, 0)
             forecast, start = forecaster(history, hours, roll)
-            before = along_sight(start, lead, cell, north, east)
-            added = (along_sight(forecast, lead, cell, north, east) - before) * present
+            before = along_sight(start, lead, cell, north, east) + carried(forecaster, lead, own)
+            added = along_sight(forecast - start, lead, cell, north, east) * present
             product.index_add_(0, lead.flatten(), ((velocity - before) * added).double().flatten())
             square.index_add_(0, lead.flatten(), added.square().double().flatten())
             bar.advance()

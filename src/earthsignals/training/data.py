@@ -10,6 +10,7 @@ import numpy as np
 
 from earthsignals.compute.seeds import philox
 from earthsignals.storage import EarthSignalsError
+from earthsignals.training.loaders import Loading, loaded, pinned, worker_loader
 
 if TYPE_CHECKING:
     import torch
@@ -22,7 +23,7 @@ class BatchSource(Protocol):
 
     ``batch`` must be a pure function of its arguments (key random numbers by epoch and index), so
     that a resumed training sees what an unbroken one would have seen. It is called from one
-    background thread, one batch ahead.
+    background thread, one batch ahead, or from the processes of :class:`Loading`, which get a pickle.
     """
 
     def __len__(self) -> int: ...
@@ -82,11 +83,12 @@ class Batches:
 
     data: a tuple of tensors with equal first axis (the fast path: one slice per tensor), a
     :class:`BatchSource`, or a map-style torch ``Dataset`` whose items are tuples (collated by a
-    ``DataLoader`` with ``workers`` processes). Setting ``cut`` ends the epoch under way and those to come.
+    ``DataLoader``). The batches are the same however they are loaded. Setting ``cut`` ends the epoch under
+    way and those to come.
     """
 
-    def __init__(self, data: Any, plan: BatchPlan, workers: int = 0) -> None:
-        self.data, self.plan, self.workers = data, plan, workers
+    def __init__(self, data: Any, plan: BatchPlan, loading: Loading | None = None) -> None:
+        self.data, self.plan, self.loading = data, plan, loading or Loading()
         self.cut = False
         self._loader: Any = None
 
@@ -100,10 +102,14 @@ class Batches:
 
     def _all(self) -> Iterator[tuple[Tensor, ...]]:
         if isinstance(self.data, tuple):
-            return self._slices()
-        if isinstance(self.data, BatchSource):
+            return map(pinned, self._slices()) if self.loading.pins else self._slices()
+        if not isinstance(self.data, BatchSource):
+            return self._collated()
+        if self.loading.workers == 0:
             return self._made_ahead()
-        return self._collated()
+        if self._loader is None:
+            self._loader = worker_loader(self.data, self.plan, self.loading)
+        return loaded(self._loader)
 
     def to(self, device: torch.device, share_of_memory: float = 0.25) -> None:
         """Move tensors onto a CUDA device if they take at most this share of its free memory."""
@@ -128,12 +134,16 @@ class Batches:
         with ThreadPoolExecutor(1) as pool:
             waiting = None
             for indices in self.plan:
-                following = pool.submit(self.data.batch, indices, epoch)
+                following = pool.submit(self._made, indices, epoch)
                 if waiting is not None:
                     yield waiting.result()
                 waiting = following
             if waiting is not None:
                 yield waiting.result()
+
+    def _made(self, indices: np.ndarray, epoch: int) -> tuple[Tensor, ...]:
+        batch = self.data.batch(indices, epoch)
+        return pinned(batch) if self.loading.pins else batch
 
     def _collated(self) -> Iterator[tuple[Tensor, ...]]:
         import torch
@@ -141,11 +151,7 @@ class Batches:
 
         if self._loader is None:
             self._loader = DataLoader(
-                self.data,
-                batch_sampler=_Lists(self.plan),
-                num_workers=self.workers,
-                persistent_workers=self.workers > 0,
-                multiprocessing_context="spawn" if self.workers else None,
+                self.data, batch_sampler=_Lists(self.plan), **self.loading.options()
             )
         random = torch.get_rng_state()
         batches = iter(self._loader)

@@ -16,6 +16,7 @@ from earthsignals.storage import EarthSignalsError
 from earthsignals.training.checkpoint import read_tensors
 from earthsignals.training.data import Batches, BatchPlan, checked
 from earthsignals.training.interruption import Interrupted, listening
+from earthsignals.training.loaders import Loading
 from earthsignals.training.options import TrainingOptions
 from earthsignals.training.reporting import (
     Row,
@@ -68,7 +69,7 @@ def fit(
     key: str,
     run: Run | None = None,
     on_epoch: Callable[[Row], None] | None = None,
-    loader_workers: int = 0,
+    loader_workers: int | None = None,
     description: str = "training",
 ) -> FitResult:
     """Train ``model`` in place; afterwards it holds the best weights, on the CPU, in eval mode.
@@ -89,14 +90,15 @@ def fit(
         validation: likewise; early stopping and the best weights go by its loss.
         options: see :class:`TrainingOptions`.
         settings: device, devices on each of nodes (DDP ranks), launcher, precision, threads,
-            stop_file.
+            stop_file, loader_workers, pin_memory, prefetch_factor.
         resume_root: folder outside git and DVC; ``resume_root/key`` holds the resume points. With
             several nodes they must all see it.
         key: what :func:`~earthsignals.training.resume_key` gives. A resume point of other weights,
             options or data size than these is not used.
         run: gets every epoch's row as metrics, the device, and the seconds of all starts.
         on_epoch: called with every new row, in this process.
-        loader_workers: processes for a map-style ``Dataset``.
+        loader_workers: processes that make the batches of a ``BatchSource`` or ``Dataset``; None: as many as
+            the settings say. Results do not depend on their number.
         description: the name at the progress bar.
 
     Raises:
@@ -109,7 +111,7 @@ def fit(
     _check(settings)
     device = choose_device(settings.device)
     deterministic(options.seed, settings.threads)
-    batches = _batches(train, validation, options, ranks, loader_workers)
+    batches = _batches(train, validation, options, ranks, Loading.of(settings, loader_workers))
     folder = resume_root / key
     folder.mkdir(parents=True, exist_ok=True)
     mark = fingerprint(model, options, batches)
@@ -154,7 +156,7 @@ def fit(
 
 
 def _batches(
-    train: Any, validation: Any, options: TrainingOptions, world: int, workers: int
+    train: Any, validation: Any, options: TrainingOptions, world: int, loading: Loading
 ) -> tuple[Batches, Batches]:
     train, train_length = checked(train, "training")
     validation, validation_length = checked(validation, "validation")
@@ -171,7 +173,7 @@ def _batches(
         )
     first = BatchPlan(train_length, size, shuffle=True, seed=options.seed)
     second = BatchPlan(validation_length, options.batch_size, shuffle=False, seed=options.seed)
-    return Batches(train, first, workers), Batches(validation, second, workers)
+    return Batches(train, first, loading), Batches(validation, second, loading)
 
 
 def _check(settings: Settings) -> None:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from earthsignals import figures as house
 from earthsignals.storage import atomic_path
-from earthsignals.superdarn.figures.dial import Speeds
+from earthsignals.superdarn.figures.dial import Speeds, rim_of
 from earthsignals.superdarn.figures.inputs import Example, Inputs
-from earthsignals.superdarn.figures.panels import rim_of, scale_arrow, show_drift, show_seen, speed_bar
+from earthsignals.superdarn.figures.panels import scale_arrow, show_drift, show_seen, speed_bar
 
-DPI = 92
+if TYPE_CHECKING:
+    from PIL import Image
+
+DPI = 108
 FRAME_MS, LAST_MS = 220, 1600
-COLOURS = 96
+SHADES = 56
 MOST_FRAMES = 40
 WIDTH, HEIGHT = 7.2, 4.3
 
@@ -41,7 +44,7 @@ def write_animation(inputs: Inputs, path: Path) -> None:
             png = io.BytesIO()
             _frame(example, lead, speeds).savefig(png, format="png", dpi=DPI)
         pictures.append(Image.open(png).convert("RGB"))
-    palette = _palette(pictures)
+    palette = _palette(speeds)
     # One palette for all frames and no dithering: what stands still costs no bytes, and does not flicker.
     frames = [picture.quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures]
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
@@ -51,16 +54,17 @@ def write_animation(inputs: Inputs, path: Path) -> None:
         )  # fmt: skip
 
 
-def _palette(pictures: Sequence[object]) -> object:
-    """Colours of a picture made of the first, the middle and the last frame."""
+def _palette(speeds: Speeds) -> Image.Image:
+    """Greys, and the colours of speeds by themselves and as they blend into white at the edge of a stroke."""
     from PIL import Image
 
-    chosen = [pictures[n] for n in sorted({0, len(pictures) // 2, len(pictures) - 1})]
-    width, height = chosen[0].size
-    sheet = Image.new("RGB", (width, height * len(chosen)))
-    for number, picture in enumerate(chosen):
-        sheet.paste(picture, (0, number * height))
-    return sheet.quantize(COLOURS, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    shades = speeds.colours(np.linspace(0, 1, SHADES))[:, :3]
+    blended = np.concatenate([share * shades + (1 - share) for share in (1.0, 0.7, 0.45, 0.22)])
+    greys = np.repeat(np.linspace(0, 1, 256 - len(blended))[:, None], 3, 1)
+    colours = np.rint(255 * np.concatenate([greys, blended])).astype(np.uint8)
+    image = Image.new("P", (1, 1))
+    image.putpalette(colours.tobytes())
+    return image
 
 
 def _frame(example: Example, lead: int, speeds: Speeds) -> Figure:
@@ -70,7 +74,7 @@ def _frame(example: Example, lead: int, speeds: Speeds) -> Figure:
     figure = plt.figure(figsize=(WIDTH, HEIGHT), layout="none")
     left, right = figure.subplots(1, 2)
     figure.subplots_adjust(0.045, 0.17, 0.955, 0.86, wspace=0.14)
-    rim = rim_of([example])
+    rim = rim_of(example.mlat)
     show_drift(left, example, example.forecast[example.at(lead)], lead, speeds, rim, spacing=3.8)
     seen_at = max((ahead for ahead in example.seen if ahead <= lead), default=0)
     show_seen(right, example, seen_at, speeds, rim)

@@ -17,12 +17,18 @@ from matplotlib.patches import Circle, Wedge
 from matplotlib.quiver import Quiver
 
 RIM = 50.0
-"""Degrees of latitude at the rim, unless the cells end elsewhere."""
+"""Degrees of latitude at the rim, unless cells end elsewhere."""
 ARROW_DEG = 11.0
 """Length on a dial of a drift of 1,000 m/s, in degrees of latitude."""
 SPACING_DEG = 4.2
 """From an arrow to the next."""
-LINES = (60, 70, 80)
+LINES = (40, 50, 60, 70, 80)
+
+
+def rim_of(*mlat: np.ndarray) -> float:
+    """Latitude at the rim, a multiple of 5°: where cells with these centres (degrees) end."""
+    lowest = min((float(np.nanmin(np.abs(centres))) for centres in mlat), default=RIM)
+    return 5 * np.floor((lowest + 0.5) / 5)
 
 
 def angle(mlt: np.ndarray) -> np.ndarray:
@@ -76,23 +82,24 @@ class Speeds:
         return LinearSegmentedColormap.from_list("speeds", kept)
 
 
-def dial(axes: Axes, rim: float = RIM, *, hours: bool = True, latitudes: bool = True) -> None:
-    """Make axes a dial down to the latitude `rim`: circles of latitude, lines of local time, night in grey."""
+def dial(axes: Axes, rim: float = RIM, *, hours: bool = True, night: bool = True) -> None:
+    """Make axes a dial down to the latitude `rim`: circles of latitude, lines of local time, night grey."""
     edge = 90 - rim
     axes.set(xlim=(-1.02 * edge, 1.02 * edge), ylim=(-1.02 * edge, 1.02 * edge), aspect="equal")
     axes.axis("off")
     axes.add_patch(Circle((0, 0), edge, facecolor="white", edgecolor="none", zorder=-3))
-    axes.add_patch(Wedge((0, 0), edge, 180, 360, facecolor="0.965", edgecolor="none", zorder=-2))
+    dark = "0.965" if night else "white"
+    axes.add_patch(Wedge((0, 0), edge, 180, 360, facecolor=dark, edgecolor="none", zorder=-2))
     for latitude in (*(line for line in LINES if line > rim), rim):
         width, grey = (0.8, "0.35") if latitude == rim else (0.4, "0.75")
         axes.add_patch(
             Circle((0, 0), 90 - latitude, facecolor="none", edgecolor=grey, linewidth=width, zorder=0.5)
         )
-        if latitudes and latitude != rim:
+        if latitude != rim:
             x, y = place(latitude, 3.0)
             axes.text(
-                x, y, f"{latitude:.0f}°", fontsize=5, color="0.45", ha="center", va="center", zorder=6,
-                bbox={"facecolor": "0.965", "edgecolor": "none", "pad": 0.4},
+                x, y, f"{latitude:.0f}°", fontsize=5, color="0.45", ha="center", va="center", zorder=1.5,
+                bbox={"facecolor": dark, "edgecolor": "none", "pad": 0.4},
             )  # fmt: skip
     for hour in range(0, 24, 6):
         axes.plot(*_ray(hour, 0, edge), color="0.75", lw=0.4, zorder=0.5)
@@ -132,18 +139,18 @@ def show_cells(
     known = np.isfinite(values)
     x, y = place(mlat[known], mlt[known])
     return axes.scatter(
-        x, y, s=2.2, c=values[known], cmap=colours, norm=norm, marker="s", linewidths=0, rasterized=True,
+        x, y, s=4.5, c=values[known], cmap=colours, norm=norm, marker="s", linewidths=0, rasterized=True,
         zorder=0.2,
     )  # fmt: skip
 
 
 def evenly(mlat: np.ndarray, mlon: np.ndarray, spacing: float = SPACING_DEG) -> np.ndarray:
     """Positions in the flattened raster of cells (R, C) that lie about `spacing` degrees apart."""
+    from scipy.spatial import cKDTree
+
     known = np.flatnonzero(np.isfinite(mlat).ravel())
     latitude, longitude = np.abs(mlat).ravel()[known], np.mod(mlon.ravel()[known], 360)
     colatitude, turn = 90 - latitude, np.deg2rad(longitude)
-    from scipy.spatial import cKDTree
-
     tree = cKDTree(np.stack([colatitude * np.cos(turn), colatitude * np.sin(turn)], 1))
     wanted = []
     for ring in np.arange(spacing / 2, colatitude.max(initial=0) + 0.5, spacing):

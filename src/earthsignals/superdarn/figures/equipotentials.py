@@ -2,9 +2,9 @@
 
     E = −v × B = −∇Φ, with B along the vertical: ∂Φ/r∂λ = B v_east, ∂Φ/(r cos λ ∂φ) = −B v_north
 
-(northern hemisphere, B downwards; in the south B points upwards and both signs turn). |B| is that of a centred
-dipole of 3.12e-5 T at the equator of the ground, 300 km above it. The potential is the least-squares solution
-of these differences between neighbouring cells, zero on the outermost row.
+(northern hemisphere, B downwards; in the south B points upwards and both signs turn). |B| is that of a
+centred dipole of 3.12e-5 T at the equator of the ground, 300 km above it. The potential is the least-squares
+solution of these differences between neighbouring cells, zero on the outermost row.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What figures are drawn from: arrays of the evaluation, a few forecasts with what was observed, histories."""
+"""What figures are drawn from: arrays of the evaluation, a few forecasts with what was seen, histories."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from earthsignals import results
 from earthsignals.figures import COLOURS
 from earthsignals.results import MissingData
-
-if TYPE_CHECKING:
-    from earthsignals.superdarn.records.explore import Exploration
 
 METHODS = {
     "model": "network", "start": "linear start", "damped": "damped persistence",
@@ -54,7 +51,7 @@ class Example:
     time_s: when the frame of issue begins, seconds since 1970 UTC. mlt_zero: hours of local time at magnetic
     longitude 0 then. leads: (A,) minutes. forecast: (A, 2, R, C) m/s northwards and eastwards. mlat, mlon:
     (R, C) degrees of cells that keep their magnetic longitude. regular: rows are latitudes and columns go
-    once around the pole. seen: vectors of the frame of issue (0) and of judged leads, by minutes. truth: of
+    once around the pole. seen: vectors of the frame of issue (0) and of each lead, by minutes. truth: of
     simulated days, (2, R, C) by minutes, NaN where unknown.
     """
 
@@ -76,7 +73,7 @@ class Example:
         return int(found[0])
 
     def nearest(self, lead: int, among: Iterable[int] | None = None) -> int:
-        """The judged lead (or one of `among`) that is nearest to `lead` minutes."""
+        """The lead (or one of `among`) that is nearest to `lead` minutes."""
         known = [ahead for ahead in (self.seen if among is None else among) if ahead > 0]
         if not known:
             raise MissingData("the example forecasts hold no vectors to compare with")
@@ -92,7 +89,10 @@ class Example:
         return f"{when:%Y-%m-%d %H:%M} UT"
 
     def predicted(self, lead: int) -> np.ndarray:
-        """Forecast speed (n,) along the line of sight of each vector seen at a lead, from its nearest cell."""
+        """Forecast (n,), m/s along the line of sight of each vector seen at a lead, from its nearest cell.
+
+        The drift alone: what a radar's own last view adds for that radar is no part of a map.
+        """
         seen = self.seen[lead]
         north, east = self.forecast[self.at(lead)].reshape(2, -1)[:, self._cells(seen)]
         azimuth = np.deg2rad(seen.kvect)
@@ -119,12 +119,14 @@ class Weights:
     """Coefficients of the linear start, dimensionless.
 
     leads: (L,) minutes. last: (L, 2) of the last frame by itself, in cells not seen in it and cells seen.
-    spread: (L, 2, memories, widths) of all other fields, where they lie and turned back together.
+    spread: (L, 2, memories, widths) of all other fields, where they lie and turned back together. carry:
+    (L, 2) shares of what a radar itself last saw of a cell, and of what it saw beyond the cell's drift.
     """
 
     leads: np.ndarray
     last: np.ndarray
     spread: np.ndarray
+    carry: np.ndarray
     memories_minutes: tuple[float, ...]
     widths_cells: tuple[float, ...]
 
@@ -135,7 +137,6 @@ class Inputs:
 
     arrays: `evaluation.h5`. examples: a few forecasts, in the order of the file. metrics: `metrics.json`.
     history: of the training, one row per epoch. weights: of the linear start. codes: of radars by station id.
-    exploration: of a folder of records.
     """
 
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -144,7 +145,6 @@ class Inputs:
     history: Sequence[Mapping[str, float]] = ()
     weights: Weights | None = None
     codes: Mapping[int, str] = field(default_factory=dict)
-    exploration: Exploration | None = None
 
     @property
     def leads(self) -> np.ndarray:

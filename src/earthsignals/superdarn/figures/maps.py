@@ -6,12 +6,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from earthsignals.results import MissingData
-from earthsignals.superdarn.figures.dial import Speeds
+from earthsignals.superdarn.figures.dial import Speeds, rim_of
 from earthsignals.superdarn.figures.inputs import MAP_LEAD, Example, Inputs
 from earthsignals.superdarn.figures.panels import (
     dials,
     error_bar,
-    rim_of,
     scale_arrow,
     show_difference,
     show_drift,
@@ -45,7 +44,7 @@ def examples(inputs: Inputs) -> Figure:
 
 
 def convection(inputs: Inputs) -> Figure:
-    """Simulated days: the true drift 30 minutes after the issue, the forecast, and the difference of speeds."""
+    """Simulated days, 30 minutes after the issue: the true drift, the forecast, the difference of speeds."""
     known = [example for example in inputs.examples if _truth_at(example)]
     if not known:
         raise MissingData("the true drift is known of simulated days alone")
@@ -54,7 +53,7 @@ def convection(inputs: Inputs) -> Figure:
     guesses = [example.forecast[example.at(lead)] for example, lead in rows]
     speeds = Speeds.of(*(np.hypot(*truth) for truth in truths), share=99.5)
     gaps = [np.hypot(*guess) - np.hypot(*truth) for guess, truth in zip(guesses, truths, strict=True)]
-    norm, rim = symmetric(np.stack(gaps)), rim_of(known)
+    norm, rim = symmetric(np.stack(gaps)), rim_of(*(example.mlat for example in known))
     figure, panels = dials(3, len(rows))
     for row, (example, lead) in enumerate(rows):
         left, middle, right = panels[row]
@@ -71,13 +70,12 @@ def convection(inputs: Inputs) -> Figure:
 
 
 def _rows(rows: list[tuple[Example, int, str]], title: str = "") -> Figure:
-    shown = [example for example, _, _ in rows]
     speeds = Speeds.of(
         *(example.seen[lead].velocity for example, lead, _ in rows),
         *(np.hypot(*example.forecast[example.at(lead)]) for example, lead, _ in rows),
     )
     errors = [example.predicted(lead) - example.seen[lead].velocity for example, lead, _ in rows]
-    norm, rim = symmetric(np.concatenate(errors)), rim_of(shown)
+    norm, rim = symmetric(np.concatenate(errors)), rim_of(*(example.mlat for example, _, _ in rows))
     figure, panels = dials(3, len(rows))
     for row, (example, lead, label) in enumerate(rows):
         left, middle, right = panels[row]

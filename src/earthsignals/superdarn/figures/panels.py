@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -13,7 +11,6 @@ from matplotlib.figure import Figure
 from earthsignals import figures as house
 from earthsignals.superdarn.figures.dial import (
     ARROW_DEG,
-    RIM,
     Speeds,
     arrows,
     dial,
@@ -25,6 +22,7 @@ from earthsignals.superdarn.figures.dial import (
 from earthsignals.superdarn.figures.equipotentials import potential_kv
 from earthsignals.superdarn.figures.inputs import Example
 
+DPI = 136
 STEP_KV = 6.0
 """From an equipotential to the next."""
 DIFFERENCES = "RdBu_r"
@@ -32,17 +30,14 @@ DIFFERENCES = "RdBu_r"
 
 def dials(across: int, down: int = 1, *, height: float = 2.55) -> tuple[Figure, np.ndarray]:
     """A page of dials: the figure and its axes (down, across)."""
+    import matplotlib as mpl
     import matplotlib.pyplot as plt
 
+    # Hundreds of little arrows make a PNG large; the style that this is drawn in ends with the figure.
+    mpl.rcParams["savefig.dpi"] = DPI
     return plt.subplots(
         down, across, figsize=(house.PAGE_WIDTH, 0.35 + height * down), squeeze=False, layout="compressed"
     )
-
-
-def rim_of(examples: Sequence[Example]) -> float:
-    """Latitude at the rim: the lowest of the cells, and no lower than RIM where they reach far beyond."""
-    lowest = min(float(np.nanmin(np.abs(example.mlat))) for example in examples)
-    return max(RIM, 5 * np.floor(lowest / 5))
 
 
 def show_seen(axes: Axes, example: Example, lead: int, speeds: Speeds, rim: float) -> None:

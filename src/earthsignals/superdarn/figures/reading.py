@@ -36,13 +36,16 @@ def read_weights(model: ForecastModel) -> Weights:
     """Coefficients of a model's linear start; those of fields turned back by the Earth's rotation are added
     to those of the same fields where they lie."""
     start = model.forecaster.start
-    damping, fixed, turned = (getattr(start, name).double().cpu().numpy() for name in ("damping", "fixed", "turned"))
+    damping, fixed, turned, carry = (
+        weights.double().cpu().numpy() for weights in (start.damping, start.fixed, start.turned, start.carry)
+    )
     both = fixed.copy()
     both[..., list(start.turning)] += turned
     memories, widths = model.state.memories_minutes, model.state.widths_cells
     return Weights(
         np.asarray(model.leads_minutes), damping + fixed[..., 0],
-        both[..., 1:].reshape(*damping.shape, len(memories), len(widths)), memories, widths,
+        both[..., 1:].reshape(*damping.shape, len(memories), len(widths)), carry,
+        memories, widths,
     )  # fmt: skip
 
 
@@ -64,19 +67,18 @@ def _example(arrays: Mapping[str, np.ndarray], group: str, path: Path) -> Exampl
     forecast = np.asarray(get("forecast"), float)
     rows, columns = forecast.shape[-2:]
     mlat, mlon, regular = cells(get("mlat"), get("mlon"), rows, columns)
-    judged = (get("times_s")[1:] - get("times_s")[0]) // 60
-    minutes = [0, *np.asarray(judged).astype(int).tolist()]
-    frame = np.asarray(get("observed/at")).astype(int)
-    seen = {name: np.asarray(get(f"observed/{name}"), float) for name in ("mlat", "mlon", "kvect", "velocity")}
+    leads = np.asarray(get("leads_all")).astype(int)
+    frame = np.asarray(get("observed/lead")).astype(int)
+    names = ("mlat", "mlon", "kvect", "velocity")
+    seen = {name: np.asarray(get(f"observed/{name}"), float) for name in names}
     truth = arrays.get(f"{group}/truth", ())
     return Example(
-        int(get("times_s")[0]), float(get("mlt_zero")[0]), np.asarray(get("leads_all")).astype(int), forecast,
-        mlat, mlon, regular,
+        int(get("time_s")), float(get("mlt_zero")), leads, forecast, mlat, mlon, regular,
         {
-            lead: Seen(**{name: values[frame == number] for name, values in seen.items()})
-            for number, lead in enumerate(minutes)
+            lead: Seen(**{name: values[frame == lead] for name, values in seen.items()})
+            for lead in (0, *leads.tolist())
         },
-        {lead: np.asarray(drift, float) for lead, drift in zip(minutes[1:], truth, strict=False)},
+        {lead: np.asarray(drift, float) for lead, drift in zip(leads.tolist(), truth, strict=False)},
     )  # fmt: skip
 
 
@@ -93,6 +95,7 @@ def cells(
         and columns > 1
         and bool(np.isfinite(mlat).all())
         and bool(np.ptp(mlat, 1).max() < 1e-6)
+        and bool(np.ptp(mlon, 0).max() < 1e-6)
         and bool(np.abs(np.mod(np.diff(mlon, axis=1), 360) - 360 / columns).max() < 1e-3)
     )
     return mlat, mlon, regular

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 
 from earthsignals import figures as house
-from earthsignals.superdarn.figures.dial import RIM, dial, place
+from earthsignals.superdarn.figures.dial import dial, place
 from earthsignals.superdarn.figures.inputs import Inputs, take
 from earthsignals.superdarn.figures.panels import DIFFERENCES, error_bar
 
@@ -25,16 +25,18 @@ def regions(inputs: Inputs) -> Figure:
         inputs.arrays, "by_mlat/edges", "by_mlat/skill", "by_mlt/edges", "by_mlt/skill"
     )
     figure = plt.figure(figsize=(house.PAGE_WIDTH, 2.9))
-    left, middle, right = figure.subplots(1, 3, width_ratios=(1, 1, 1.1))
+    # Parts that lay themselves out: a scale below the dial takes no room from the curves.
+    curves, whole = figure.subfigures(1, 2, width_ratios=(2.1, 1))
+    left, middle = curves.subplots(1, 2)
     _curves(left, inputs, np.abs(latitudes), by_latitude)
     left.set(xlabel="magnetic latitude (°)", ylabel="skill over damped persistence")
-    left.legend(loc="best")
+    left.legend(loc="best", frameon=True, framealpha=0.85, edgecolor="none")
     _curves(middle, inputs, hours, by_hour)
     middle.set(xlabel="magnetic local time (h)", xlim=(0, 24), xticks=range(0, 25, 6))
     shared = [axes.get_ylim() for axes in (left, middle)]
     for axes in (left, middle):
         axes.set_ylim(min(low for low, _ in shared), max(high for _, high in shared))
-    _dial(figure, right, inputs, latitudes, hours)
+    _dial(whole, inputs, latitudes, hours)
     return figure
 
 
@@ -49,7 +51,7 @@ def _curves(axes: Axes, inputs: Inputs, edges: np.ndarray, values: np.ndarray) -
     axes.axhline(0, color="0.4", lw=0.6)
 
 
-def _dial(figure: Figure, axes: Axes, inputs: Inputs, latitudes: np.ndarray, hours: np.ndarray) -> None:
+def _dial(figure: SubFigure, inputs: Inputs, latitudes: np.ndarray, hours: np.ndarray) -> None:
     from matplotlib.colors import Normalize
 
     values, count = take(inputs.arrays, "map/skill", "map/count")
@@ -57,8 +59,8 @@ def _dial(figure: Figure, axes: Axes, inputs: Inputs, latitudes: np.ndarray, hou
     hours = inputs.arrays.get("map/mlt_edges", hours)
     kept = np.where(count >= FEWEST, values, np.nan)
     top = max(np.ceil(10 * np.nanpercentile(np.abs(kept), 95)) / 10, 0.1) if np.isfinite(kept).any() else 0.1
-    norm = Normalize(-top, top)
-    dial(axes, max(RIM, float(np.abs(latitudes).min())))
+    norm, axes = Normalize(-top, top), figure.subplots()
+    dial(axes, float(np.abs(latitudes).min()))
     for band in range(kept.shape[0]):
         for sector in range(kept.shape[1]):
             if np.isfinite(kept[band, sector]):

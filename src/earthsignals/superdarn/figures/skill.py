@@ -31,7 +31,7 @@ def skill(inputs: Inputs) -> Figure:
         raise MissingData("the evaluation holds no skill to draw")
     right.axhline(0, color="0.4", lw=0.6)
     right.set(xlabel=LABEL, ylabel="skill, 1 − MSE / MSE of the baseline", xlim=(0, None))
-    right.legend(loc="best")
+    right.legend(loc="best", frameon=True, framealpha=0.85, edgecolor="none")
     _minutes(right, leads)
     return figure
 
@@ -77,7 +77,8 @@ def quiet_and_storm(inputs: Inputs) -> Figure:
 
 def _band(axes: Axes, leads: np.ndarray, arrays: object, name: str, colour: str, label: str) -> None:
     if f"{name}_low" in arrays:
-        axes.fill_between(leads, arrays[f"{name}_low"], arrays[f"{name}_high"], color=colour, alpha=0.16, lw=0)
+        low, high = arrays[f"{name}_low"], arrays[f"{name}_high"]
+        axes.fill_between(leads, low, high, color=colour, alpha=0.16, lw=0)
     axes.plot(leads, arrays[name], "o-", color=colour, label=label)
 
 

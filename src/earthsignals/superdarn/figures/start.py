@@ -18,7 +18,7 @@ LEADS = (10, 30, 60)
 def start(inputs: Inputs) -> Figure:
     """Coefficients of the linear start.
 
-    Left: of the last frame by itself; its cells are those seen. Right: of the fields of each memory (rows,
+    Left: of the last frame by itself, in cells it saw, and of a radar's own views. Right: of the fields of each memory (rows,
     minutes over which observations lose their weight) and width (columns, of the spatial weight) at three
     leads, for cells that the last frame saw and for those that it did not.
     """
@@ -39,8 +39,10 @@ def start(inputs: Inputs) -> Figure:
         for place, lead in enumerate(drawn):
             axes = panels[row, place]
             _table(axes, weights.spread[lead, kind], norm)
-            axes.set_xticks(range(len(weights.widths_cells)), [f"{w:g}" for w in weights.widths_cells])
-            axes.set_yticks(range(len(weights.memories_minutes)), [f"{m:g}" for m in weights.memories_minutes])
+            for ticks, values in (
+                (axes.set_xticks, weights.widths_cells), (axes.set_yticks, weights.memories_minutes)
+            ):  # fmt: skip
+                ticks(range(len(values)), [f"{value:g}" for value in values])
             axes.tick_params(length=0, labelleft=place == 0, labelbottom=row == 1)
             if row == 0:
                 axes.set_title(f"{weights.leads[lead]:g} minutes ahead")
@@ -54,9 +56,16 @@ def start(inputs: Inputs) -> Figure:
 
 
 def _last(axes: Axes, weights: Weights) -> None:
-    axes.plot(weights.leads, weights.last[:, 1], color=house.COLOURS["blue"])
+    """Curves over the leads: of the cell's last drift, and of what its radar saw there."""
+    for values, colour, label in (
+        (weights.last[:, 1], "blue", "the cell's drift in the last frame"),
+        (weights.carry[:, 0], "orange", "what the radar itself last saw"),
+        (weights.carry[:, 1], "green", "… beyond the cell's drift"),
+    ):
+        axes.plot(weights.leads, values, color=house.COLOURS[colour], label=label)
     axes.axhline(0, color="0.4", lw=0.6)
-    axes.set(xlabel="minutes ahead", ylabel="coefficient of the last frame, where it saw", xlim=(0, None))
+    axes.set(xlabel="minutes ahead", ylabel="coefficient, in cells that were seen", xlim=(0, None))
+    axes.legend(loc="best", frameon=True, framealpha=0.85, edgecolor="none")
 
 
 def _table(axes: Axes, values: np.ndarray, norm: Normalize) -> None:
@@ -64,8 +73,8 @@ def _table(axes: Axes, values: np.ndarray, norm: Normalize) -> None:
     for (row, column), value in np.ndenumerate(values):
         dark = abs(float(norm(value)) - 0.5) > 0.33
         axes.text(
-            column, row, f"{round(value, 2) + 0.0:.2f}", ha="center", va="center", fontsize=5.5,
-            color="white" if dark else "black",
+            column, row, f"{round(value, 2) + 0.0:.2f}".replace("-", "−"), ha="center", va="center",
+            fontsize=5.5, color="white" if dark else "black",
         )  # fmt: skip
     axes.grid(False)
     axes.spines[:].set_visible(False)

@@ -1,1 +1,1 @@
-"""How forecasts are judged: pairs of observation and prediction, skill, intervals, and what is drawn of them."""
+"""How forecasts are judged: pairs of observation and prediction, skill with intervals, what is drawn."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from earthsignals.superdarn.judging.pairing import Series
 
 Forecaster = Callable[[int], np.ndarray]
-"""Time of issue (number of a frame) to the drift (frames ahead, 2, R, C) m/s of the next frames, one by one."""
+"""Time of issue (number of a frame) to the drift (frames ahead, 2, R, C) m/s of the frames that follow."""
 Watcher = Callable[[int, str, np.ndarray], None]
 """Shown every forecast that is made: time of issue, method, forecast."""
 
@@ -115,8 +115,8 @@ def _forecast(
                 )
                 if not np.isfinite(found[name][here]).all():
                     raise EarthSignalsError(
-                        f"the forecast of {name} at {when(grid, t)} is not finite where radars saw something; "
-                        "look at the training's loss and train again with a lower learning rate"
+                        f"the forecast of {name} at {when(grid, t)} is not finite where radars saw "
+                        "something; look at the training's loss and train again with a lower learning rate"
                     )
                 if watch is not None:
                     watch(t, name, drift)

@@ -34,7 +34,7 @@ def seen_cells(grid: GridFile) -> np.ndarray:
 
 
 def radars(grid: GridFile) -> Arrays:
-    """Vectors of each radar by hour since the first frame's hour began: `radars/stid` (K,), `/count` (K, H)."""
+    """Vectors of each radar (K,) by hour (K, H), from the hour of the first frame: `radars/…`."""
     stid, which = np.unique(grid.stid, return_inverse=True)
     first = int(grid.times_s[0]) // 3600 if len(grid.times_s) else 0
     hours = int(grid.times_s[-1]) // 3600 - first + 1 if len(grid.times_s) else 0
@@ -97,7 +97,7 @@ def _example(grid: GridFile, t: int, forecast: np.ndarray, truth: Truth | None) 
 
 
 def axes(mlat: np.ndarray, mlon: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """One latitude for each row and one longitude for each column where the cells allow it, else both (R, C)."""
+    """A latitude for each row and a longitude for each column where the cells allow it, else both (R, C)."""
     if np.array_equal(mlat, np.broadcast_to(mlat[:, :1], mlat.shape)) and np.array_equal(
         mlon, np.broadcast_to(mlon[:1], mlon.shape)
     ):

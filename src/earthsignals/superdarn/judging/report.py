@@ -24,8 +24,7 @@ def report(table: Table, evaluate: EvaluateParams, grid: GridParams) -> tuple[Me
     """All that is told of the vectors in the table; lead times are keys, in minutes ("10").
 
     Headline numbers are of the vectors whose radar saw the cell at the time of issue, which every method
-    predicts; `all_vectors` holds those of all. Raises EarthSignalsError nowhere: what nothing is known of
-    is null.
+    predicts; `all_vectors` holds those of all. What nothing is known of is null.
     """
     blocks = Blocks.of(table, evaluate.bootstrap, evaluate.seed)
     sums = Sums.of(table, blocks, table.paired, table.predictions)
@@ -66,10 +65,9 @@ def headline(table: Table, sums: Sums) -> tuple[Metrics, Arrays]:
         for i, end in enumerate(ENDS):
             metrics[f"skill_vs_{reference}{end}"] = _by_lead(table, skill[:, i])
             arrays[f"skill_{reference}{end}"] = skill[:, i]
-    # The climatology has no anomaly that could correlate.
-    correlations = {
-        name: sums.anomaly_correlation(name) for name in sums.methods if name != CLIMATOLOGY
-    }
+    # Neither the climatology nor zero foretells an anomaly that could correlate.
+    foretelling = [name for name in sums.methods if name not in (CLIMATOLOGY, "zero")]
+    correlations = {name: sums.anomaly_correlation(name) for name in foretelling}
     for i, end in enumerate(ENDS):
         metrics[f"acc{end}"] = {name: _by_lead(table, acc[:, i]) for name, acc in correlations.items()}
         arrays[f"acc{end}"] = correlations[MODEL][:, i]
@@ -88,7 +86,8 @@ def by_place(table: Table, bins: Binned) -> tuple[Metrics, Arrays]:
     for name, edges, other in (("by_mlat", bins.mlat_edges, 2), ("by_mlt", bins.mlt_edges, 1)):
         skill, count = bins.skill(MODEL, DAMPED, (other,)), bins.count.sum(other)
         metrics[name] = {
-            "edges": edges, "skill_vs_damped": _by_lead(table, skill), "vectors": _by_lead(table, count),
+            "edges": edges.tolist(), "vectors": _by_lead(table, count),
+            "skill_vs_damped": _by_lead(table, skill),
             "rmse_m_s": {
                 method: _by_lead(table, bins.rmse(method, (other,))) for method in (MODEL, DAMPED)
             },

@@ -42,13 +42,22 @@ class Truth:
     _count: dict[str, np.ndarray] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, path: Path, grid: GridFile, frames: tuple[int, ...]) -> Truth:
-        """Raises EarthSignalsError where the file is no such truth."""
+    def open(cls, path: Path, grid: GridFile, issues: np.ndarray, frames: tuple[int, ...]) -> Truth:
+        """The truth of all forecasts issued at frames (I,) for leads (L,) in frames.
+
+        Raises EarthSignalsError where the file is no such truth.
+        """
         import h5py
 
         try:
             with h5py.File(path, "r") as file:
-                drift, times, index = (file[name][()] for name in ("drift", "times_s", "index"))
+                times, index = file["times_s"][()], file["index"][()]
+                at = frame_of(grid, times)
+                judged = at[issues.min() : issues.max() + max(frames) + 1]
+                known = judged[judged >= 0]
+                first, end = (known[0], known[-1] + 1) if len(known) else (0, 0)
+                drift = file["drift"][first:end]
+                at = np.where((at >= first) & (at < end), at - first, -1)
         except (OSError, KeyError) as error:
             raise EarthSignalsError(
                 f"{path} cannot be read as the truth of synthetic records ({error}); make it again with "
@@ -58,7 +67,7 @@ class Truth:
         rows, columns = grid.layout.place(mlat, mlon)
         inside = rows >= 0
         return cls(
-            grid, drift[:, :, inside], frame_of(grid, times), rows[inside], columns[inside], mlat[inside],
+            grid, drift[:, :, inside], at, rows[inside], columns[inside], mlat[inside],
             mlon[inside], np.array(frames, np.int64),
         )  # fmt: skip
 

@@ -76,7 +76,7 @@ def bias_index(windows: Windows) -> Tensor:
     w_z, w_y, w_x = windows.window
     z, y, x = (
         places.flatten()
-        for places in torch.meshgrid(*(torch.arange(n) for n in windows.window), indexing="ij")
+        for places in torch.meshgrid(*(torch.arange(n, device="cpu") for n in windows.window), indexing="ij")
     )
     apart = x[:, None] - x[None]
     apart = apart % w_x if windows.circle else apart + w_x - 1

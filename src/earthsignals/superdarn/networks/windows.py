@@ -78,11 +78,12 @@ class Windows:
 
         One entry along the first axis where all windows in longitude agree; None where all may.
         """
-        labels = torch.zeros(self.padded, dtype=torch.int64)
+        # On the CPU whatever the default device: a network may be built as shapes alone.
+        labels = torch.zeros(self.padded, dtype=torch.int64, device="cpu")
         for axis, (length, shift) in enumerate(zip(self.size, self.shift, strict=True)):
             if axis == 2 and self.cyclic:
                 continue
-            places = torch.arange(self.padded[axis])
+            places = torch.arange(self.padded[axis], device="cpu")
             filling = (places >= length).roll(-shift)
             wrapped = places >= self.padded[axis] - shift
             view = [-1 if other == axis else 1 for other in range(3)]

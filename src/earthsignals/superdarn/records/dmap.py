@@ -1,7 +1,7 @@
 """Reading DMAP files: whole, compressed, cut off or damaged.
 
-pydarnio reads the records; what it leaves open is done here: bytes that it could not use are counted instead of
-passed over, a damaged record does not take those after it along, half a bzip2 file gives the half that is
+pydarnio reads the records; what it leaves open is done here: bytes that it could not use are counted instead
+of passed over, a damaged record does not take those after it along, half a bzip2 file gives the half that is
 there, and records that lack a field are told by its name.
 """
 
@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from earthsignals.storage import EarthSignalsError
-from earthsignals.superdarn.records.notes import Note
+from earthsignals.superdarn.records.notes import Note, Unusable
 
 REQUIRED = {
     "fitacf": ("stid", "time.yr", "bmnum", "nrang", "frang", "rsep", "tfreq"),
@@ -31,6 +30,8 @@ LARGEST_BYTES = 4 << 30
 """Of a decompressed file: more is no day of any radar."""
 _MAGIC = struct.pack("<i", 65537)
 _LEAST_RECORD, _LARGEST_RECORD = 16, 16 << 20
+_STEP, _PART = 1 << 15, 1 << 24
+"""Bytes into the decompressor, and at most out of it, at a time."""
 _MOST_FAILURES = 1000
 """Of places that look like a record and are none: a file with more of them is given up."""
 _OLD_ASCII = re.compile(rb"\s*(\d{4})(\s+\d{1,2}){4}\s+[\d.]+\s+(\d{4})(\s+\d{1,2}){4}\s+[\d.]+\s*\r?\n")
@@ -53,29 +54,33 @@ def read_dmap_records(source: str | Path | bytes, kind: str, name: str | None = 
     source: a path, or the file's bytes; name: what messages call it (default: the path).
 
     Damage is counted in `notes` (`bytes of damaged records`, `truncated bzip2`, `records without …`) and the
-    good records are kept. Raises EarthSignalsError for a file that cannot be opened, is empty or of another
+    good records are kept. Raises Unusable for a file that cannot be opened, is empty or of another
     format or kind, or holds no good record at all.
     """
     name = _name(source, name)
     data, notes = _content(source, name)
     if is_old_ascii(data):
-        raise EarthSignalsError(
-            f"{name}: an ASCII grid file of the years before DMAP, which pydarnio passes over without an error; "
-            "convert it to DMAP (RST's gridtogrdmap) or take the newer file from the archive"
+        raise Unusable(
+            "ASCII of the years before DMAP",
+            f"{name}: an ASCII grid file of the years before DMAP, which pydarnio passes over in silence; "
+            "convert it to DMAP (RST's gridtogrdmap) or take the newer file from the archive",
         )
     found, unusable = _parse(data)
     if unusable:
         notes.append(Note("bytes of damaged records", unusable, f"of {len(data):,}"))
     if not found:
-        raise EarthSignalsError(_nothing(name, data, notes))
+        raise Unusable(*_nothing(name, data, notes))
     records, lacking = _complete(found, kind)
     if not records:
         other = kind_of_record(found[0])
-        raise EarthSignalsError(
-            f"{name}: not a {kind} file but a file of {other} records; expected {kind}, name the right file"
-            if other is not None and other != kind
-            else f"{name}: every one of its {len(found):,} records lacks a field that {kind} records have "
-            f"({', '.join(sorted(lacking))}); write the file anew from its source"
+        if other is not None and other != kind:
+            raise Unusable(
+                "another kind", f"{name}: not a {kind} file but one of {other} records; name a {kind} file"
+            )
+        raise Unusable(
+            "missing fields",
+            f"{name}: every one of its {len(found):,} records lacks a field that {kind} records have "
+            f"({', '.join(sorted(lacking))}); write the file anew from its source",
         )
     notes += [Note(f"records without {field}", count) for field, count in sorted(lacking.items())]
     return Reading(records, tuple(notes))
@@ -84,7 +89,8 @@ def read_dmap_records(source: str | Path | bytes, kind: str, name: str | None = 
 def kind_of_record(record: dict[str, Any]) -> str | None:
     """What kind of record it is, by its fields; None for none of SuperDARN's."""
     for kind, marks in (
-        ("map", ("start.year", "N+2")), ("map", ("start.year", "fit.order")), ("grid", ("start.year", "nvec")),
+        ("map", ("start.year", "N+2")), ("map", ("start.year", "fit.order")),
+        ("grid", ("start.year", "nvec")),
         ("iqdat", ("iqdata.revision.major",)), ("snd", ("snd.revision.major",)),
         ("fitacf", ("fitacf.revision.major",)), ("rawacf", ("rawacf.revision.major",)),
         ("fitacf", ("time.yr", "v")), ("rawacf", ("time.yr", "acfd")),
@@ -102,28 +108,28 @@ def is_old_ascii(data: bytes) -> bool:
 def decompressed(data: bytes, limit: int = LARGEST_BYTES) -> tuple[bytes, str | None]:
     """What a bzip2 file holds, as far as it can be had, and what stopped it (None: nothing).
 
-    Bytes that are not bzip2 come back as they are. Several streams in a row (pbzip2) are joined. At most about
-    `limit` bytes are made.
+    Bytes that are not bzip2 come back as they are. Several streams in a row (pbzip2) are joined. At most
+    about `limit` bytes are made.
     """
-    if not data.startswith(b"BZh"):
-        return data, None
-    parts, made = [], 0
-    while data.startswith(b"BZh"):
-        machine, rest = bz2.BZ2Decompressor(), data
+    parts: list[bytes] = []
+    made, at = 0, 0
+    while data.startswith(b"BZh", at):
+        machine = bz2.BZ2Decompressor()
         try:
-            while not machine.eof and made <= limit:
-                part = machine.decompress(rest, max_length=min(1 << 24, limit - made + 1))
-                rest = b""
-                parts.append(part)
-                made += len(part)
-                if machine.needs_input and not machine.eof:
+            while not machine.eof:
+                if made > limit:
+                    return b"".join(parts), "too large"
+                if machine.needs_input and at >= len(data):
                     return b"".join(parts), "truncated bzip2"
+                # In small steps: where bytes are damaged, what the step before gave is had already.
+                step = data[at : at + _STEP] if machine.needs_input else b""
+                at += len(step)
+                parts.append(machine.decompress(step, max_length=min(_PART, limit - made + 1)))
+                made += len(parts[-1])
         except (OSError, ValueError):
             return b"".join(parts), "damaged bzip2"
-        if made > limit:
-            return b"".join(parts), "too large"
-        data = machine.unused_data
-    return b"".join(parts), None
+        at -= len(machine.unused_data)
+    return (b"".join(parts), None) if at else (data, None)
 
 
 def first_record(data: bytes) -> dict[str, Any] | None:
@@ -132,12 +138,13 @@ def first_record(data: bytes) -> dict[str, Any] | None:
 
 
 def open_bytes(source: str | Path) -> bytes:
-    """A file's bytes; raises EarthSignalsError where it cannot be read."""
+    """A file's bytes; raises Unusable where it cannot be read."""
     try:
         return Path(source).read_bytes()
     except OSError as error:
-        raise EarthSignalsError(
-            f"{source}: cannot be read ({error.strerror}); give the path of a SuperDARN file"
+        raise Unusable(
+            "cannot be opened",
+            f"{source}: cannot be read ({error.strerror}); give the path of a SuperDARN file",
         ) from None
 
 
@@ -148,23 +155,30 @@ def _name(source: str | Path | bytes, name: str | None) -> str:
 def _content(source: str | Path | bytes, name: str) -> tuple[bytes, list[Note]]:
     raw = source if isinstance(source, bytes) else open_bytes(source)
     if not raw:
-        raise EarthSignalsError(f"{name}: the file is empty; fetch it again")
+        raise Unusable("empty", f"{name}: the file is empty; fetch it again")
     data, fault = decompressed(raw)
     if fault == "too large":
-        raise EarthSignalsError(
-            f"{name}: decompresses to more than {LARGEST_BYTES >> 30} GiB, which no day of radar records does; "
-            "check where it comes from"
+        raise Unusable(
+            "too large",
+            f"{name}: decompresses to more than {LARGEST_BYTES >> 30} GiB, which no day of records does; "
+            "check where it comes from",
         )
     return data, [Note(fault, 1, f"{len(data):,} bytes could be had")] if fault else []
 
 
-def _nothing(name: str, data: bytes, notes: list[Note]) -> str:
-    faults = {note.reason for note in notes}
-    if not data and faults & {"truncated bzip2", "damaged bzip2"}:
-        return f"{name}: a {' and '.join(sorted(faults))} file of which nothing can be had; fetch it again"
+def _nothing(name: str, data: bytes, notes: list[Note]) -> tuple[str, str]:
+    """Reason and sentence of a file without a single good record."""
+    broken = [note.reason for note in notes if "bzip2" in note.reason]
+    if not data and broken:
+        return broken[0], f"{name}: a {broken[0]} file of which nothing can be had; fetch it again"
     if _MAGIC not in data[:_LEAST_RECORD]:
-        return f"{name}: no DMAP file; expected fitacf, rawacf, grid or map records, compressed or not"
-    return f"{name}: zero records can be read from its {len(data):,} bytes, all are damaged; fetch it again"
+        return "no SuperDARN file", (
+            f"{name}: no SuperDARN file; expected fitacf, rawacf, grid or map records (DMAP, bzip2 or not), "
+            "or a grid netCDF file"
+        )
+    return "zero records", (
+        f"{name}: zero records can be read from its {len(data):,} bytes, all are damaged; fetch it again"
+    )
 
 
 def _parse(data: bytes) -> tuple[list[dict[str, Any]], int]:

@@ -22,7 +22,7 @@ from earthsignals.superdarn.records.notes import Note
 from earthsignals.superdarn.records.times import fields_of, seconds_of
 from earthsignals.superdarn.records.vectors import Vectors
 
-_CALENDAR = ("year", "month", "day", "hour", "minute", "second")
+CALENDAR = ("year", "month", "day", "hour", "minute", "second")
 _COLUMNS = {
     "mlat": "vector.mlat", "mlon": "vector.mlon", "kvect": "vector.kvect", "stid": "vector.stid",
     "channel": "vector.channel", "velocity": "vector.vel.median", "velocity_sd": "vector.vel.sd",
@@ -89,8 +89,8 @@ def placed(columns: Mapping[str, np.ndarray]) -> tuple[Vectors, list[Note]]:
 
 
 def write_grid(
-    path: str | Path, vectors: Vectors, *, limits: GriddingParams | None = None, revision: tuple[int, int] = (1, 0),
-    program_id: int = 0, frequency_khz: float = 0.0,
+    path: str | Path, vectors: Vectors, *, limits: GriddingParams | None = None,
+    revision: tuple[int, int] = (1, 0), program_id: int = 0, frequency_khz: float = 0.0,
 ) -> None:  # fmt: skip
     """Write vectors as a DMAP grid file by pydarnio, atomically; bzip2 where the name ends in `.bz2`.
 
@@ -160,8 +160,8 @@ def _records(vectors: Vectors, head: _Head) -> Iterator[dict[str, Any]]:
 
 
 def _window(record: Mapping[str, Any]) -> tuple[float, float] | None:
-    start = seconds_of(record, tuple(f"start.{part}" for part in _CALENDAR))
-    end = seconds_of(record, tuple(f"end.{part}" for part in _CALENDAR))
+    start = seconds_of(record, tuple(f"start.{part}" for part in CALENDAR))
+    end = seconds_of(record, tuple(f"end.{part}" for part in CALENDAR))
     if start is None or end is None or not 0 < end - start <= _LONGEST_WINDOW_S:
         return None
     return start, end

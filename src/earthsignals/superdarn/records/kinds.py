@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from earthsignals.storage import EarthSignalsError
 from earthsignals.superdarn.records import dmap
+from earthsignals.superdarn.records.notes import Unusable
 
 Kind = Literal["fitacf", "rawacf", "grid", "map", "grid-netcdf", "iqdat", "snd", "grid-ascii"]
 WITH_VECTORS: tuple[Kind, ...] = ("grid", "grid-netcdf", "map", "fitacf")
@@ -18,17 +18,18 @@ _NETCDF = (b"\x89HDF\r\n\x1a\n", b"CDF\x01", b"CDF\x02", b"CDF\x05")
 def kind_of(path: str | Path) -> Kind | None:
     """The kind of a file, or None where it is none of these; bzip2 or not.
 
-    `grid-ascii` is the format of grid files before DMAP, which is recognised to be refused. Damaged files have
-    the kind of their first good record among the first megabytes.
+    `grid-ascii` is the format of grid files before DMAP, which is recognised to be refused. Damaged files
+    have the kind of their first good record among the first megabytes.
 
-    Raises EarthSignalsError where the file cannot be read.
+    Raises Unusable where the file cannot be read.
     """
     try:
         with Path(path).open("rb") as file:
             head = file.read(_HEAD_BYTES)
     except OSError as error:
-        raise EarthSignalsError(
-            f"{path}: cannot be read ({error.strerror}); give the path of a SuperDARN file"
+        raise Unusable(
+            "cannot be opened",
+            f"{path}: cannot be read ({error.strerror}); give the path of a SuperDARN file",
         ) from None
     if head.startswith(_NETCDF):
         return "grid-netcdf" if _has_grid_variables(path) else None

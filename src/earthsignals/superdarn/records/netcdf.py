@@ -3,8 +3,7 @@
 The radar is named by the file alone: `YYYYMMDD.<code>[.<channel>].v3.0.grid.nc`; its place is among the
 attributes, which shows whether the name can be true. `vector.kvect` points along the flow, as in DMAP grid
 files. `vector.vel.dirn` says the same again, in the sign of fitacf (+1 towards the radar, where its own
-description says "away"), and `vector.g_kvect` always points towards the radar: neither is needed, and neither is
-read.
+description says "away"), and `vector.g_kvect` always points towards the radar: neither is needed or read.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import numpy as np
 
 from earthsignals.storage import EarthSignalsError
 from earthsignals.superdarn.records.gridfile import placed
-from earthsignals.superdarn.records.notes import Note
+from earthsignals.superdarn.records.notes import Note, Unusable
 from earthsignals.superdarn.records.times import MJD_OF_EPOCH
 from earthsignals.superdarn.records.vectors import Vectors
 from earthsignals.superdarn.stations import Station, by_code
@@ -26,7 +25,9 @@ VARIABLES = {
     "velocity_sd": "vector.vel.sd", "power": "vector.pwr.median", "width": "vector.wdt.median",
     "start_s": "mjd_start", "end_s": "mjd_end",
 }  # fmt: skip
-_NAME = re.compile(r"^\d{8}(?:\.\d{4}(?:\.\d{2})?)?\.(?P<code>[a-z]{3})(?:\.(?P<channel>[a-z]))?\.", re.IGNORECASE)
+_NAME = re.compile(
+    r"^\d{8}(?:\.\d{4}(?:\.\d{2})?)?\.(?P<code>[a-z]{3})(?:\.(?P<channel>[a-z]))?\.", re.IGNORECASE
+)
 _FARTHEST_DEG = 0.5
 
 
@@ -36,7 +37,7 @@ def read_netcdf(path: str | Path, name: str | None = None) -> tuple[Vectors, lis
     name: of the file, where `path` is a temporary copy. Channels a, b, … become 1, 2, …; a name without one
     is channel 0. Fill values become NaN. Left out and counted: vectors without a place, direction or time.
 
-    Raises EarthSignalsError for a file that is none, misses a variable, holds no vector, or whose name tells no
+    Raises Unusable for a file that is none, misses a variable, holds no vector, or whose name tells no
     radar or another one than its attributes.
     """
     import netCDF4
@@ -47,13 +48,15 @@ def read_netcdf(path: str | Path, name: str | None = None) -> tuple[Vectors, lis
             radar, channel = _radar(file, name)
             missing = [variable for variable in VARIABLES.values() if variable not in file.variables]
             if missing:
-                raise EarthSignalsError(
+                raise Unusable(
+                    "missing variables",
                     f"{name}: no variable {', '.join(missing)}; expected a grid netCDF file with "
                     f"{', '.join(VARIABLES.values())}, fetch it again"
                 )
             columns = {key: _values(file.variables[variable]) for key, variable in VARIABLES.items()}
     except (OSError, RuntimeError, ValueError) as error:
-        raise EarthSignalsError(
+        raise Unusable(
+            "no readable netCDF",
             f"{name}: no readable netCDF file ({error}); it may be cut off, fetch it again"
         ) from None
     return _vectors(columns, radar, channel, name)
@@ -64,11 +67,12 @@ def _vectors(
 ) -> tuple[Vectors, list[Note]]:
     size = columns["mlat"].shape
     if len(size) != 1 or any(column.shape != size for column in columns.values()):
-        raise EarthSignalsError(
+        raise Unusable(
+            "missing variables",
             f"{name}: its variables differ in length; expected one value for each vector, fetch it again"
         )
     if not size[0]:
-        raise EarthSignalsError(f"{name}: zero vectors; leave the file out or fetch it again")
+        raise Unusable("zero records", f"{name}: zero vectors; leave the file out or fetch it again")
     for key in ("start_s", "end_s"):
         # Julian dates carry microseconds at best: to the millisecond, they are the record's own.
         columns[key] = np.round((columns[key] - MJD_OF_EPOCH) * 86400.0, 3)
@@ -90,11 +94,15 @@ def _values(variable: object) -> np.ndarray:
 def _radar(file: object, name: str) -> tuple[Station, int]:
     match = _NAME.match(Path(name).name)
     if match is None:
-        raise EarthSignalsError(
+        raise Unusable(
+            "name without a radar",
             f"{name}: its name tells no radar, which such files do not hold inside; expected "
             "YYYYMMDD.<code>[.<channel>].v3.0.grid.nc, e.g. 20150301.kod.c.v3.0.grid.nc"
         )
-    radar = by_code(match["code"].lower())
+    try:
+        radar = by_code(match["code"].lower())
+    except EarthSignalsError as error:
+        raise Unusable("unknown radar", f"{name}: {error}") from None
     letter = (match["channel"] or "`").lower()
     _check_place(file, radar, name)
     return radar, ord(letter) - ord("`")
@@ -108,7 +116,8 @@ def _check_place(file: object, radar: Station, name: str) -> None:
     east = (longitude - radar.longitude + 180.0) % 360.0 - 180.0
     apart = np.hypot(latitude - radar.latitude, east * np.cos(np.radians(radar.latitude)))
     if apart > _FARTHEST_DEG:
-        raise EarthSignalsError(
-            f"{name}: named for {radar.name} at {radar.latitude:.2f}° N {radar.longitude:.2f}° E, but its radar "
-            f"stands at {latitude:.2f}° N {longitude:.2f}° E; give the file its own radar's name"
+        raise Unusable(
+            "another radar's name",
+            f"{name}: named for {radar.name} at {radar.latitude:.2f}° N {radar.longitude:.2f}° E, but its "
+            f"radar stands at {latitude:.2f}° N {longitude:.2f}° E; give the file its own radar's name"
         )

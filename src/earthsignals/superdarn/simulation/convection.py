@@ -26,17 +26,17 @@ ORDER = 9
 EDGE = 1.25
 """The disc's radius over the boundary's: potential fades to zero between 0.8 and this."""
 PIXELS = 81
-LEAST_KV, MOST_KV = 22.0, 120.0
-KV_PER_NT = 11.0
+LEAST_KV, MOST_KV = 30.0, 120.0
+KV_PER_NT = 8.0
 RESPONSE_MINUTES, BOUNDARY_MINUTES = 15.0, 45.0
-RADIUS_DEGREES = (20.0, 38.0)
+RADIUS_DEGREES = (22.0, 38.0)
 RADIUS_PER_NT = 2.2
 SHIFT_DEGREES = 3.5
-MODE_SHARE = 0.55
-"""Standard deviation of the wandering modes of order 2, over half the potential; higher ones fall by SLOPE."""
-SLOPE = 1.1
-MODE_MINUTES = 110.0
-"""Memory of the modes of order 2; higher orders forget in proportion to 1/order."""
+MODE_SHARE = 0.45
+"""Size of the wandering modes of order 2 over half the potential; higher orders fall with power SLOPE."""
+SLOPE = 1.2
+MODE_MINUTES = 300.0
+"""Memory of the modes of order 2; higher orders forget faster, as order^-0.7."""
 
 
 @dataclass(frozen=True)
@@ -84,11 +84,11 @@ def day_of_convection(seed: int, day: int) -> Convection:
 
     basis = _basis()
     half_volts = 500.0 * np.clip(LEAST_KV + KV_PER_NT * fast, LEAST_KV, MOST_KV)
-    memory = MODE_MINUTES * 2 / np.maximum(basis.orders, 2)
+    memory = MODE_MINUTES * (2 / np.maximum(basis.orders, 2)) ** 0.7
     size = MODE_SHARE * (np.maximum(basis.orders, 2) / 2.0) ** -SLOPE
     size[basis.orders == 1] *= 0.5
     size /= np.sqrt(2 * basis.orders + 1)
-    modes = ornstein_uhlenbeck(seed, "modes", day, memory, earlier_minutes=DAY_MINUTES)
+    modes = ornstein_uhlenbeck(seed, "modes", day, memory)
     coefficients = modes * size * half_volts[:, None]
     turn = np.deg2rad(-4.0 * np.clip(by, -8, 8))  # By turns the pattern's axis
     coefficients[:, basis.two_cells] += half_volts * np.cos(turn)
@@ -118,9 +118,8 @@ def drift(state: Convection, minutes: np.ndarray, mlat: np.ndarray, mlt: np.ndar
             angle = np.deg2rad(15.0 * mlt[start + step])
             x, y = colatitude * np.cos(angle), colatitude * np.sin(angle)  # midnight, dawn: degrees
             reach = state.radius[minute]
-            gx, gy = _sample(
-                slopes[:, :, step], (x - state.centre[minute, 0]) / reach, (y - state.centre[minute, 1]) / reach
-            )
+            cx, cy = state.centre[minute]
+            gx, gy = _sample(slopes[:, :, step], (x - cx) / reach, (y - cy) / reach)
             gx, gy = gx / np.deg2rad(reach), gy / np.deg2rad(reach)  # volts per radian of colatitude
             poleward = -(gx * np.cos(angle) + gy * np.sin(angle)) / radius_m  # ∂Φ/∂north
             eastward = (gy * x - gx * y) / (radius_m * np.sin(np.deg2rad(colatitude)))

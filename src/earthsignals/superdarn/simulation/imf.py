@@ -10,12 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from earthsignals.compute.seeds import philox
-from earthsignals.superdarn.simulation.series import (
-    DAY_MINUTES,
-    EARLIER_DAYS,
-    ornstein_uhlenbeck,
-    stream,
-)
+from earthsignals.superdarn.simulation.series import DAY_MINUTES, number_of, ornstein_uhlenbeck, stream
 
 SECTOR_MINUTES = 240
 SECTOR_NT = (2.8, 2.0)  # of By, Bz
@@ -25,7 +20,6 @@ TURN_MINUTES = 4.0
 STORM_SHARE = 0.35  # of days on which a storm begins
 STORM_NT = (6.0, 13.0)
 STORM_HOURS = (3.0, 9.0)
-_LOOK_BACK = DAY_MINUTES  # minutes of the field before the day that `coupling` smooths over
 
 
 def field(seed: int, day: int) -> np.ndarray:
@@ -66,7 +60,7 @@ def smoothed(values: np.ndarray, memory_minutes: float) -> np.ndarray:
 def _sectors(seed: int, day: int, minutes: np.ndarray) -> np.ndarray:
     """Levels (1440, 2) that turn at a random minute of every span of four hours."""
     per_day = DAY_MINUTES // SECTOR_MINUTES
-    first = (day + EARLIER_DAYS) * per_day - 1
+    first = number_of(day) * per_day - 1
     out = np.zeros((len(minutes), 2))
     before = np.zeros(2)
     for number in range(first, first + per_day + 1):
@@ -84,7 +78,7 @@ def _storms(seed: int, day: int, minutes: np.ndarray) -> np.ndarray:
     """Southward field (1440,) in nT, positive, of storms that began today or yesterday."""
     out = np.zeros(len(minutes))
     for begun in (day - 1, day):
-        draw = philox(seed, stream("storms"), begun + EARLIER_DAYS)
+        draw = philox(seed, stream("storms"), number_of(begun))
         happens, when, size, length = draw.random(4)
         if happens >= STORM_SHARE:
             continue

@@ -9,6 +9,7 @@ from earthsignals.compute.seeds import philox
 DAY_MINUTES = 1440
 EARLIER_DAYS = 2
 """Days whose shocks a day remembers: what is older than that has lost its weight."""
+_FIRST_NUMBER = 8  # of day 0 among the streams' items: the days before it have numbers too
 
 
 def stream(name: str) -> str:
@@ -16,9 +17,14 @@ def stream(name: str) -> str:
     return f"superdarn-{name}"
 
 
+def number_of(day: int) -> int:
+    """The day's number among a stream's items; some days before the first have one."""
+    return day + _FIRST_NUMBER
+
+
 def shocks(seed: int, name: str, day: int, count: int) -> np.ndarray:
     """The standard normal shocks of one day, (1440, count) float64; days before the first exist too."""
-    return philox(seed, stream(name), day + EARLIER_DAYS).standard_normal((DAY_MINUTES, count))
+    return philox(seed, stream(name), number_of(day)).standard_normal((DAY_MINUTES, count))
 
 
 def ornstein_uhlenbeck(
@@ -27,7 +33,7 @@ def ornstein_uhlenbeck(
     """Series (1440, n) of unit variance and correlation exp(-|lag|/memory) for the minutes of one day.
 
     memory_minutes: (n,), each well below the time looked back. earlier_minutes: how far to look back, at
-    most two days (the default): with twelve memories, what a day leaves to the next is exact to 1e-5.
+    most two days (the default): with ten memories, what a day leaves to the next is exact to 5e-5.
     """
     memory = np.asarray(memory_minutes, float)
     back = EARLIER_DAYS * DAY_MINUTES if earlier_minutes is None else int(earlier_minutes)

@@ -1,7 +1,8 @@
 """Drift on scales of some hundred kilometres and some minutes: a random stream function over the pole.
 
 A sum of plane waves on the tangent plane (random Fourier features) whose amplitudes are Ornstein-Uhlenbeck
-series: stationary in time and space, without divergence, and one matrix product for all cells and times.
+series: stationary in time and space, and one matrix product for all cells and times. Its strength varies from
+region to region, which makes differences as heavy-tailed as radars see them.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ from earthsignals.compute.seeds import philox
 from earthsignals.superdarn.simulation.series import ornstein_uhlenbeck, stream
 
 WAVES = 320
-LENGTHS_KM = (120.0, 700.0)
+LENGTHS_KM = (70.0, 500.0)
 """Wavelengths over 2π: log-uniform between these."""
-MEMORY_MINUTES = (5.0, 9.0)
+MEMORY_MINUTES = (6.0, 10.0)
 """Of the shortest and of the longest waves."""
-GUST_MEMORY_MINUTES = 150.0
-GUSTINESS = 0.5
+GUST_WAVES = 48
+GUST_LENGTHS_KM = (300.0, 1200.0)
+GUST_MEMORY_MINUTES = (60.0, 150.0)
+GUSTINESS = 0.8
 """Standard deviation of the logarithm of the strength, which makes the tails heavier than normal ones."""
 KM_PER_DEGREE = 2 * np.pi * 6671.2 / 360
 
@@ -30,7 +33,7 @@ def plane(mlat: np.ndarray, mlon: np.ndarray) -> np.ndarray:
 
 
 class Waves:
-    """Plane waves of a seed and a name, the same on every day: numbers (WAVES, 2) in 1/km and their memory."""
+    """Plane waves of a seed and a name, the same on every day: numbers (count, 2) in 1/km and memories."""
 
     def __init__(self, seed: int, name: str, count: int, lengths_km: tuple[float, float],
                  memory_minutes: tuple[float, float]) -> None:  # fmt: skip
@@ -46,7 +49,7 @@ class Waves:
     def amplitudes(self, day: int) -> np.ndarray:
         """(1440, 2·count) of unit variance: cosines, then sines."""
         memory = np.tile(self.memory, 2)
-        back = int(min(14 * memory.max(), 2880))
+        back = int(min(10 * memory.max(), 2880))
         return ornstein_uhlenbeck(self.seed, self.name, day, memory, earlier_minutes=back)
 
     def phases(self, places: np.ndarray) -> np.ndarray:
@@ -62,26 +65,36 @@ class Turbulence:
 
     def __init__(self, seed: int, day: int, speed_m_s: float) -> None:
         self.waves = Waves(seed, "turbulence", WAVES, LENGTHS_KM, MEMORY_MINUTES)
-        gust = ornstein_uhlenbeck(
-            seed, "gusts", day, np.array([GUST_MEMORY_MINUTES]), earlier_minutes=2000
-        )[:, 0]
-        strength = np.exp(GUSTINESS * gust - GUSTINESS**2)  # mean square of 1
-        self.amplitudes = self.waves.amplitudes(day) * (speed_m_s * strength[:, None])
+        self.gusts = Waves(seed, "gusts", GUST_WAVES, GUST_LENGTHS_KM, GUST_MEMORY_MINUTES)
+        self.amplitudes = self.waves.amplitudes(day) * speed_m_s
+        self.gust_amplitudes = self.gusts.amplitudes(day)
 
     def drift(self, minutes: np.ndarray, mlat: np.ndarray, mlon: np.ndarray) -> np.ndarray:
         """Drift (T, 2, N) in m/s, north and east, at `minutes` (T,) of the day and places (N,) in degrees."""
-        phase = self.waves.phases(plane(mlat, mlon))
+        places = plane(mlat, mlon)
+        phase = self.waves.phases(places)
         cosine, sine = np.cos(phase), np.sin(phase)
+        # The velocity of a wave is across its direction.
         direction = self.waves.numbers / np.linalg.norm(self.waves.numbers, axis=1, keepdims=True)
-        # Velocity of a wave is across its direction: of unit variance in each component of the sum.
-        scale = np.sqrt(2.0 / len(direction))
-        amplitudes = self.amplitudes[minutes] * scale
-        angle = np.deg2rad(mlon)
+        amplitudes = self.amplitudes[minutes] * np.sqrt(2.0 / len(direction))
         along_x, along_y = (
-            np.concatenate([cosine * part, sine * part], 1) @ amplitudes.T
+            amplitudes @ np.concatenate([cosine * part, sine * part], 1).T
             for part in (-direction[:, 1], direction[:, 0])
         )
+        strength = self._strength(minutes, places)
+        angle = np.deg2rad(mlon)
         # North points to the pole, against the radius; east along growing longitude.
-        north = -(np.cos(angle)[:, None] * along_x + np.sin(angle)[:, None] * along_y)
-        east = -np.sin(angle)[:, None] * along_x + np.cos(angle)[:, None] * along_y
-        return np.stack([north.T, east.T], 1).astype(np.float32)
+        north = -(np.cos(angle) * along_x + np.sin(angle) * along_y)
+        east = -np.sin(angle) * along_x + np.cos(angle) * along_y
+        return np.stack([north * strength, east * strength], 1)
+
+    def _strength(self, minutes: np.ndarray, places: np.ndarray) -> np.ndarray:
+        """Log-normal (T, N) of mean square 1: some regions are rough for an hour, others smooth."""
+        gust = wave_sum(self.gusts, self.gust_amplitudes[minutes], places)
+        return np.exp(GUSTINESS * gust - GUSTINESS**2)
+
+
+def wave_sum(waves: Waves, amplitudes: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Field (T, N) of unit variance: amplitudes (T, 2·count), of unit variance, at places (N, 2) in km."""
+    phase = waves.phases(places)
+    return amplitudes @ np.concatenate([np.cos(phase), np.sin(phase)], 1).T / np.sqrt(phase.shape[1])

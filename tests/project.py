@@ -47,7 +47,8 @@ def make_clone(folder: Path) -> Path:
         ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True,
         check=True,
     ).stdout.split("\n")  # fmt: skip
-    made = ("reports/tdlas", "reports/plume", "reports/seismic", "reports/clouds", "dvc.lock")
+    made = ("reports/tdlas", "reports/plume", "reports/seismic", "reports/clouds", "reports/superdarn",
+            "dvc.lock")  # fmt: skip
     for name in filter(None, listed):
         if (ROOT / name).is_file() and not name.startswith(made):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -134,6 +134,28 @@ def test_parts_of_an_untold_size_are_found_where_it_is_whole_mebibytes(served: C
     assert objects.agrees(BUCKET, an_object(content, in_parts(content, 5 * MIB + 1)), content) is None
 
 
+def test_a_server_that_knows_no_parts_refuses_nothing(
+    served: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = bytes(6 * MIB)
+    served({"day": content})
+
+    def unknown(*arguments: Any, **further: Any) -> dict[str, Any]:
+        raise ObjectError("answered with NotImplemented")
+
+    monkeypatch.setattr(objects, "_head", unknown)
+    assert objects.agrees(BUCKET, an_object(content, in_parts(content, 5 * MIB)), content) is True
+    assert objects.agrees(BUCKET, an_object(content, "0" * 32), content) is False
+
+
+def test_etags_are_compared_as_the_server_writes_them() -> None:
+    """Google's are base64, and capitals count; hexadecimal ones may have either."""
+    assert objects._etag({"ETag": '"CKih16GjycICEAE="'}) == "CKih16GjycICEAE="
+    assert objects._etag({"ETag": 'W/"abc"'}) == 'W/"abc'
+    assert objects._etag({}) == ""
+    assert objects.agrees(BUCKET, an_object(b"x", md5(b"x").upper()), b"x") is True
+
+
 def test_an_encrypted_objects_etag_is_no_md5_though_it_looks_like_one(served: Callable[..., None]) -> None:
     item = an_object(b"content", "0" * 32)
     served({"day": b"content"}, ServerSideEncryption="aws:kms")

@@ -194,6 +194,26 @@ def test_three_hundred_small_files_come_side_by_side(
     assert files_of(tmp_path / "m") == {place.prefix + name: value for name, value in content.items()}
 
 
+def test_an_object_uploaded_in_parts_comes_whole_and_once(place: Place, tmp_path: Path) -> None:
+    content = noise("parts", 11 << 20)
+    key = f"{place.prefix}parts"
+    server, name = connection.connect(place.bucket), place.bucket.name
+    upload = server.call_s3("create_multipart_upload", Bucket=name, Key=key)["UploadId"]
+    parts = [
+        {"PartNumber": number, "ETag": server.call_s3(
+            "upload_part", Bucket=name, Key=key, UploadId=upload, PartNumber=number, Body=piece
+        )["ETag"]}
+        for number, piece in ((1, content[: 5 << 20]), (2, content[5 << 20 : 10 << 20]), (3, content[10 << 20 :]))
+    ]  # fmt: skip
+    server.call_s3(
+        "complete_multipart_upload", Bucket=name, Key=key, UploadId=upload, MultipartUpload={"Parts": parts}
+    )
+    place.wait(lambda: [each.size for each in list_objects(place.bucket)] == [len(content)])
+    assert mirror(place.bucket, tmp_path).fetched == 1
+    assert files_of(tmp_path) == {key: content}
+    assert mirror(place.bucket, tmp_path).kept == 1
+
+
 @pytest.mark.parametrize("damage", ["shorter", "changed", "empty", "longer"])
 def test_a_damaged_file_is_noticed_and_comes_again(place: Place, tmp_path: Path, damage: str) -> None:
     content = noise("good", 9000)

@@ -21,23 +21,23 @@ NETWORK = NetworkParams(
 
 
 def small_model(folder: Path, steps: int = 3, **grid: object) -> ForecastModel:
-    """Forecasts every 2 minutes up to 4·steps, on 10 × 24 cells unless `grid` says otherwise."""
+    """Forecasts every 2 minutes up to 4·steps, on 10 × 60 cells unless `grid` says otherwise."""
     import torch
 
     from earthsignals.superdarn.model import Forecaster
 
     torch.manual_seed(0)
-    params = GridParams(**({"latitude_step": 4.0, "columns": 24} | grid))
+    params = GridParams(**({"latitude_step": 4.0, "columns": 60} | grid))
     path = folder / "best_model.pt"
     save_model(path, Forecaster(params, STATE, NETWORK, steps), params, STATE, NETWORK)
     return load_model(path)
 
 
 def small_vectors(
-    minutes: int = 30, stids: tuple[int, ...] = (33, 66), count: int = 40, **more: int
+    minutes: int = 30, stids: tuple[int, ...] = (33, 66), count: int = 40, from_minute: int = 0
 ) -> Vectors:
     """`count` vectors per radar every 2 minutes: an eastward drift of 400 m/s, seen along lines of sight."""
-    start = START_S + more.get("from_minute", 0) * 60
+    start = START_S + 60 * from_minute
     cells = cells_above(60.0)
     parts = []
     for number, stid in enumerate(stids):

@@ -131,7 +131,9 @@ def made_weights() -> Weights:
     last = np.stack([np.zeros(len(AHEAD)), 0.95 * np.exp(-AHEAD / 60)], 1)
     spread = 0.15 * rng.normal(size=(len(AHEAD), 2, 4, 4))
     carry = np.stack([0.2 * np.exp(-AHEAD / 30), 0.4 * np.exp(-AHEAD / 90)], 1)
-    return Weights(AHEAD, last, spread, carry, (0.0, 10.0, 30.0, 90.0), (0.0, 1.0, 2.5, 6.0))
+    across = 0.1 * rng.normal(size=spread.shape)
+    across[:, :, 0], across[..., 0] = np.nan, np.nan
+    return Weights(AHEAD, last, spread, across, carry, (0.0, 10.0, 30.0, 90.0), (0.0, 1.0, 2.5, 6.0))
 
 
 def made_history(epochs: int = 6) -> list[dict[str, float]]:

@@ -16,7 +16,8 @@ MIDNIGHT = 1_425_168_000.0
 
 
 def some_vectors(
-    windows: int = 5, each: int = 12, stids: tuple[int, ...] = (5, 65), first_s: float = MIDNIGHT, south: bool = False
+    windows: int = 5, each: int = 12, stids: tuple[int, ...] = (5, 65), first_s: float = MIDNIGHT,
+    south: bool = False,
 ) -> Vectors:  # fmt: skip
     """`each` vectors of every radar in consecutive windows of two minutes, sorted, no cell twice."""
     rng = np.random.default_rng(windows * 100 + each)

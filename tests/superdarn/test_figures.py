@@ -206,7 +206,7 @@ def test_weights_are_those_of_the_checkpoint():
 
     class Start:
         damping = torch.tensor([[0.1, 0.9]])
-        fixed = torch.arange(10.0).reshape(1, 2, 5) / 10
+        fixed = torch.arange(12.0).reshape(1, 2, 6) / 10
         turned = torch.tensor([[[1.0], [2.0]]])
         turning = (4,)
         carry = torch.tensor([[0.5, 0.25]])
@@ -217,10 +217,12 @@ def test_weights_are_those_of_the_checkpoint():
         forecaster = type("Forecaster", (), {"start": Start})
 
     found = read_weights(Model)
-    np.testing.assert_allclose(found.last, [[0.1 + 0.0, 0.9 + 0.5]])
+    np.testing.assert_allclose(found.last, [[0.1 + 0.0, 0.9 + 0.6]])
     np.testing.assert_allclose(found.carry, [[0.5, 0.25]])
     np.testing.assert_allclose(found.spread[0, 0], [[0.1, 0.2], [0.3, 0.4 + 1]], rtol=1e-6)
-    np.testing.assert_allclose(found.spread[0, 1], [[0.6, 0.7], [0.8, 0.9 + 2]], rtol=1e-6)
+    np.testing.assert_allclose(found.spread[0, 1], [[0.7, 0.8], [0.9, 1.0 + 2]], rtol=1e-6)
+    np.testing.assert_allclose(found.across[0, :, 1, 1], [0.5, 1.1], rtol=1e-6)
+    assert np.isnan(found.across).sum() == 6  # the last frame alone, and cells by themselves
 
 
 # --- what is drawn -----------------------------------------------------------------------------

@@ -29,7 +29,7 @@ def _table() -> fitacf.Gates:
 
 
 def _scan(start: float, **fields: Any) -> list[dict[str, Any]]:
-    """All beams, an echo in each gate, of the uniform drift (NORTH, EAST): v is positive towards the radar."""
+    """All beams, an echo in each gate, of the drift (NORTH, EAST): v is positive towards the radar."""
     away = np.radians(_table().kvect_away)
     v = -(NORTH * np.cos(away) + EAST * np.sin(away))
     return [fitacf_record(SAS.stid, start + 3 * b, b, v[b], GATES, **fields) for b in range(SAS.beams)]

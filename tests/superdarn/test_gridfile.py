@@ -117,7 +117,8 @@ def test_angles_come_in_one_turn(tmp_path: Path) -> None:
     vectors = some_vectors(1, 4, (5,))
     write_grid(tmp_path / "a.grid", vectors)
     records = read_grid(tmp_path / "a.grid")[1].records
-    turned = {"vector.mlon": records[0]["vector.mlon"] - 360, "vector.kvect": np.float32([180, -180, 190, 720])}
+    kvect = np.float32([180, -180, 190, 720])
+    turned = {"vector.mlon": records[0]["vector.mlon"] - 360, "vector.kvect": kvect}
     found, _ = vectors_of(_spoilt(records, 0, **turned))
     np.testing.assert_array_equal(found.kvect, [-180, -180, -170, 0])
     np.testing.assert_allclose(found.mlon, vectors.mlon, atol=1e-4)

@@ -118,6 +118,20 @@ def _keep(saved, x):
     return x
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_half_precision_follows_single(training):
+    """bf16 keeps eight bits: some percent after a dozen layers, with masks and without a NaN."""
+    network = Pangu3D(3, 2, 5, (13, 31), SMALL, cyclic=True)
+    awake(network)
+    x = torch.randn(2, 3, 5, 13, 31)
+    with torch.set_grad_enabled(training):
+        whole = network(x)
+        with torch.autocast("cpu", torch.bfloat16):
+            half = network(x)
+    assert half.dtype == torch.bfloat16
+    assert (half.float() - whole).std() < 0.05 * whole.std()
+
+
 def test_every_parameter_changes_something():
     """What the section declares is used: sizes, or what comes out."""
     x = torch.randn(2, 3, 4, 9, 24)

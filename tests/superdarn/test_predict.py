@@ -40,7 +40,7 @@ def written(model: ForecastModel, tmp_path_factory: pytest.TempPathFactory) -> t
 def test_the_forecast_is_the_models_and_says_where_and_when(written: tuple[Path, str]) -> None:
     out, sentence = written
     with xr.open_dataset(out) as found:
-        assert found.sizes == {"lead": 6, "mlat": 10, "mlon": 24}
+        assert found.sizes == {"lead": 6, "mlat": 10, "mlon": 60}
         assert found.lead.values.tolist() == [2, 4, 6, 8, 10, 12]
         # Issued at the middle of the frame of 00:28, and valid so many minutes later.
         issued = np.datetime64("2015-03-01T00:29:00")
@@ -181,6 +181,14 @@ def test_no_file_of_the_users_is_replaced(model: ForecastModel, tmp_path: Path) 
     for _ in range(2):
         forecast_files(source, model, tmp_path / "ours.nc", lead=4)
     assert is_forecast(tmp_path / "ours.nc")
+
+
+def test_a_forecast_that_is_no_number_is_refused(tmp_path: Path) -> None:
+    broken = small_model(tmp_path)
+    broken.forecaster.start.damping.fill_(float("nan"))
+    with pytest.raises(EarthSignalsError, match="forecast is not finite"):
+        forecast_files(small_file(tmp_path), broken, tmp_path / "x.nc", lead=4)
+    assert not (tmp_path / "x.nc").exists()
 
 
 def test_other_representations_carry_places_of_two_dimensions(tmp_path: Path) -> None:

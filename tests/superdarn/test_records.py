@@ -93,7 +93,8 @@ def test_kinds_are_known_by_content(tmp_path: Path, grid: bytes) -> None:
     silent = write_fitacf(tmp_path / "b", [fitacf_record(5, 1_425_168_000, 3, np.ones(0), np.arange(0))])
     assert kind_of(silent) == "fitacf"
     for name, data, kind in (
-        ("old", ASCII, "grid-ascii"), ("text", b"hello\n", None), ("empty", b"", None), ("zeros", bytes(999), None),
+        ("old", ASCII, "grid-ascii"), ("text", b"hello\n", None), ("empty", b"", None),
+        ("zeros", bytes(999), None),
         ("damaged", b"\x01\x00\x01\x00" + grid[4:40] + grid, "grid"),
     ):  # fmt: skip
         (tmp_path / name).write_bytes(data)
@@ -106,7 +107,8 @@ def test_kinds_are_known_by_content(tmp_path: Path, grid: bytes) -> None:
     "file, kind",
     [
         ("dmap_tests/test.fitacf.bz2", "fitacf"), ("dmap_tests/test.rawacf", "rawacf"),
-        ("dmap_tests/test.map.bz2", "map"), ("dmap_tests/test.iqdat", "iqdat"), ("dmap_tests/test.snd", "snd"),
+        ("dmap_tests/test.map.bz2", "map"), ("dmap_tests/test.iqdat", "iqdat"),
+        ("dmap_tests/test.snd", "snd"),
         ("pydarn_tests/test.north.mp", "map"), ("pydarn_tests/test.grd", "grid"),
         ("rst_grd/20130316.0600-0602.north.grd", "grid-ascii"), ("PROVENANCE.txt", None),
         ("secs_nc_north/20150301.sto.v3.0.grid.nc", "grid-netcdf"),

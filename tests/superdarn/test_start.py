@@ -39,7 +39,7 @@ def _seen(grid, frame, drift):
 
 
 def _miss(grid, start, analysis, issue, lead):
-    """Forecast less observation along the lines of sight of the frame `lead` after `issue`, own views and all."""
+    """Forecast, own views and all, less observation: along the lines of sight `lead` frames after `issue`."""
     drift = _forecast(start, analysis, grid, issue)[lead - 1]
     again = seen_again(grid, issue, lead)[:, -len(grid.vectors(issue + lead).velocity) :]
     own = start.carry[lead - 1].numpy() @ again

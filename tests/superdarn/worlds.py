@@ -48,7 +48,8 @@ def world(
             }  # fmt: skip
             for name, value in values.items():
                 columns[name].append(value)
-    return grid_of(Vectors(**{name: np.concatenate(parts) for name, parts in columns.items()}), params, splits)
+    joined = {name: np.concatenate(parts) for name, parts in columns.items()}
+    return grid_of(Vectors(**joined), params, splits)
 
 
 def thirds(times_s: np.ndarray) -> np.ndarray:

@@ -145,11 +145,10 @@ def is_forecast(path: Path) -> bool:
 def draw_forecast(path: Path, forecast: Forecast) -> None:
     """A PNG: what radars saw at the issue, and the drift at up to three leads, noon on top. Atomic."""
     from earthsignals import figures as house
-    from earthsignals.superdarn.figures.dial import Speeds
+    from earthsignals.superdarn.figures.dial import Speeds, rim_of
     from earthsignals.superdarn.figures.inputs import Example, Seen
     from earthsignals.superdarn.figures.panels import (
         dials,
-        rim_of,
         scale_arrow,
         show_drift,
         show_seen,
@@ -169,7 +168,7 @@ def draw_forecast(path: Path, forecast: Forecast) -> None:
         figure, panels = dials(1 + len(drawn), height=2.2)
         shown = [forecast.drift[example.at(lead)] for lead in drawn]
         speeds = Speeds.of(last.velocity, *(np.hypot(*drift) for drift in shown))
-        rim = rim_of([example])
+        rim = rim_of(mlat)
         show_seen(panels[0, 0], example, 0, speeds, rim)
         panels[0, 0].set_title(f"observed\n{example.moment()}", pad=9)
         for axes, lead, drift in zip(panels[0, 1:], drawn, shown, strict=True):

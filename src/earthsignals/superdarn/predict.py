@@ -76,6 +76,11 @@ def forecast_files(
     grid, issue = grid_at(found.vectors, model, at)
     with on_device(model, settings or load_settings()):
         drift = model.forecast(grid, issue)[: len(leads)]
+    if not np.isfinite(drift).all():
+        raise EarthSignalsError(
+            f"{model.path or model.name}: its forecast is not finite, expected m/s: look for extreme "
+            "velocities in the records (earthsignals superdarn explore), or train again"
+        )
     known = _History.of(grid, issue, model)
     about = known.attributes() | {
         "model": model.name, "model_md5": model.md5, "input_files": str(len(found.files)),

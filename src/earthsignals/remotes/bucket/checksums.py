@@ -24,13 +24,14 @@ def agrees(item: Object, content: Any, told: Told) -> bool | None:
     """
     if len(content) != item.size:
         return False
+    etag = item.etag.lower()
     view = memoryview(content)
     try:
-        if (parts := _PARTS.fullmatch(item.etag)) is not None:
-            return _agrees_in_parts(item, view, int(parts[1]), told)
-        if _MD5.fullmatch(item.etag) is None:
+        if (parts := _PARTS.fullmatch(etag)) is not None:
+            return _agrees_in_parts(etag, view, int(parts[1]), told)
+        if _MD5.fullmatch(etag) is None:
             return None
-        if hashlib.md5(view, usedforsecurity=False).hexdigest() == item.etag:
+        if hashlib.md5(view, usedforsecurity=False).hexdigest() == etag:
             return True
         # Encrypted objects have an ETag that looks like an MD5 and is none.
         encryption = str(told().get("ServerSideEncryption", ""))
@@ -39,16 +40,16 @@ def agrees(item: Object, content: Any, told: Told) -> bool | None:
         view.release()  # a memory map that is still looked at cannot be closed
 
 
-def _agrees_in_parts(item: Object, view: memoryview, parts: int, told: Told) -> bool | None:
+def _agrees_in_parts(etag: str, view: memoryview, parts: int, told: Told) -> bool | None:
     first = told(PartNumber=1) if parts > 1 else {}
     if first.get("PartsCount") == parts:
-        return _etag_in_parts(view, first["ContentLength"]) == item.etag
+        return _etag_in_parts(view, first["ContentLength"]) == etag
     # All parts but the last have one size, nearly always of whole mebibytes: few are possible.
-    smallest = -(-item.size // parts)
-    largest = (item.size - 1) // (parts - 1) if parts > 1 else max(item.size, 1)
+    smallest = -(-len(view) // parts)
+    largest = (len(view) - 1) // (parts - 1) if parts > 1 else max(len(view), 1)
     step = 1 << 20
     sizes = range(-(-smallest // step) * step, largest + 1, step) if parts > 1 else [largest]
-    return True if any(_etag_in_parts(view, size) == item.etag for size in sizes[:64]) else None
+    return True if any(_etag_in_parts(view, size) == etag for size in sizes[:64]) else None
 
 
 def _etag_in_parts(view: memoryview, size: int) -> str:

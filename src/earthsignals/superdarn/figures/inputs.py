@@ -119,13 +119,15 @@ class Weights:
     """Coefficients of the linear start, dimensionless.
 
     leads: (L,) minutes. last: (L, 2) of the last frame by itself, in cells not seen in it and cells seen.
-    spread: (L, 2, memories, widths) of all other fields, where they lie and turned back together. carry:
+    spread: (L, 2, memories, widths) of all other fields, where they lie and turned back together. across:
+    the same of their components across what the last frame saw, NaN where there is no such field. carry:
     (L, 2) shares of what a radar itself last saw of a cell, and of what it saw beyond the cell's drift.
     """
 
     leads: np.ndarray
     last: np.ndarray
     spread: np.ndarray
+    across: np.ndarray
     carry: np.ndarray
     memories_minutes: tuple[float, ...]
     widths_cells: tuple[float, ...]

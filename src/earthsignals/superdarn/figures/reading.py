@@ -39,13 +39,16 @@ def read_weights(model: ForecastModel) -> Weights:
     damping, fixed, turned, carry = (
         weights.double().cpu().numpy() for weights in (start.damping, start.fixed, start.turned, start.carry)
     )
-    both = fixed.copy()
-    both[..., list(start.turning)] += turned
     memories, widths = model.state.memories_minutes, model.state.widths_cells
+    pairs, turning = len(memories) * len(widths), np.array(start.turning, int)
+    spread = fixed[..., 1 : 1 + pairs].copy()
+    spread[..., turning - 1] += turned
+    across = np.full_like(spread, np.nan)
+    across[..., turning - 1] = fixed[..., 1 + pairs :]
+    shape = (*damping.shape, len(memories), len(widths))
     return Weights(
-        np.asarray(model.leads_minutes), damping + fixed[..., 0],
-        both[..., 1:].reshape(*damping.shape, len(memories), len(widths)), carry,
-        memories, widths,
+        np.asarray(model.leads_minutes), damping + fixed[..., 0], spread.reshape(shape), across.reshape(shape),
+        carry, memories, widths,
     )  # fmt: skip
 
 

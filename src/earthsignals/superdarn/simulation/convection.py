@@ -35,7 +35,7 @@ SHIFT_DEGREES = 3.5
 MODE_SHARE = 0.45
 """Size of the wandering modes of order 2 over half the potential; higher orders fall with power SLOPE."""
 SLOPE = 1.2
-MODE_MINUTES = 300.0
+MODE_MINUTES = 400.0
 """Memory of the modes of order 2; higher orders forget faster, as order^-0.7."""
 
 

@@ -27,6 +27,9 @@ FEED = "reports/benchmarks/seismic_feed.json"
 CLOUDS = "reports/clouds/metrics.json"
 CLOUDS_REAL = "reports/clouds/real.json"
 CLOUDS_EMBED = "reports/benchmarks/clouds_embed.json"
+SUPERDARN = "reports/superdarn/metrics.json"
+SUPERDARN_REAL = "reports/superdarn/real.json"
+POTENTIAL = "reports/benchmarks/superdarn_potential.json"
 TRANSPORT = "reports/benchmarks/transport.json"
 
 
@@ -104,6 +107,14 @@ def sources() -> dict[str, dict]:
             "speedup": 52.4, "speedup_half_width": 10.4, "speedup_full_width": 12.0, "images_per_s": 1890.0,
             "max_abs_diff": 8e-6, "machine": {"cpu": "AMD EPYC", "cores": "2"},
         },
+        SUPERDARN: superdarn_metrics(),
+        SUPERDARN_REAL: superdarn_metrics() | {
+            "days": [{"day": "2015-03-01", "hemisphere": "north", "radars": 20, "grid_vectors": 397_738}],
+            "ingest": {"files": 30, "refused": [{"file": "old.grd", "reason": "ASCII"}]},
+        },
+        POTENTIAL: {
+            "speedup_vs_pydarn": 431.2, "max_rel_error": 3e-7, "machine": {"cpu": "AMD EPYC", "cores": "2"},
+        },
         TRANSPORT: {
             "megabytes": 1024, "dvc_start_s": 0.83, "machine": {"cpu": "AMD EPYC", "cores": "2"},
             "rows": [
@@ -138,6 +149,19 @@ def clouds_metrics() -> dict:
         "effective_rank": 15.04, "probe_minus_best_baseline": 0.1, "probe_minus_best_baseline_low": -0.1,
         "probe_minus_best_baseline_high": 0.3, "map_minus_best_baseline": 0.2,
         "map_minus_best_baseline_low": 0.15, "map_minus_best_baseline_high": 0.25,
+    }  # fmt: skip
+
+
+def superdarn_metrics() -> dict:
+    leads = {"10": 0.14, "30": 0.11, "60": -0.02}
+    rmse = {name: {lead: 160.0 + 10 * n for lead in leads} for n, name in enumerate(("model", "damped"))}
+    return {
+        "vectors": dict.fromkeys(leads, 49_305), "issues": 300, "blocks": 12, "coverage": 0.088, "radars": 20,
+        "rmse_m_s": rmse, "rmse_m_s_low": rmse, "rmse_m_s_high": rmse, "skill_vs_damped": leads,
+        "skill_vs_damped_low": {lead: value - 0.05 for lead, value in leads.items()},
+        "skill_vs_damped_high": {lead: value + 0.05 for lead, value in leads.items()},
+        "skill_vs_persistence": {lead: value + 0.2 for lead, value in leads.items()},
+        "quiet": {"skill_vs_damped": leads}, "storm": {"skill_vs_damped": leads},
     }  # fmt: skip
 
 
@@ -218,7 +242,7 @@ def test_sections_state_the_numbers_with_intervals_and_machine() -> None:
     assert "| P wrong by 1 % | 7.5 | 8.0 | 9.5 |" in text
     assert "1.7 minutes (9,778 scans/s" in text and "1,947 times" in text and "1.7e-06" in text
     assert "812 times" in text and "| least squares | 21.5 |" in text
-    assert text.count("Measured on: AMD EPYC, 2 cores.") == 6
+    assert text.count("Measured on: AMD EPYC, 2 cores.") == 7
     assert render(text, sources().get)[0] == text  # nothing moves the second time
 
 
@@ -260,6 +284,17 @@ def test_clouds_sections_state_the_numbers() -> None:
     assert "52.4 × as fast" in text and "1,890 windows/s" in text
 
 
+def test_superdarn_sections_state_the_numbers() -> None:
+    text, _ = render(blank(), sources().get)
+    assert "49,305 vectors 60 minutes after 300 times of issue" in text
+    assert "20 radars see 8.8 % of the cells" in text
+    assert "| **skill over damped persistence** | 0.14 (0.09 to 0.19) |" in text
+    assert "| damped persistence | 170 |" in text
+    assert "above damped persistence at 10 and 30 minutes; not to be told from damped" in text
+    assert "30 files read, 1 refused" in text
+    assert "431 × as fast as pydarn" in text
+
+
 def test_transport_stands_beside_what_one_would_use_by_hand() -> None:
     text, _ = render(blank(), sources().get)
     assert "| loopback, ssh, push | 93.1 | 102 (rsync) | 0.91 |" in text
@@ -286,6 +321,7 @@ def test_sections_without_a_source_stay_and_are_named() -> None:
         "plume:real": REAL, "plume:dense": DENSE, "plume:modes": DENSE,
         "seismic:results": SEISMIC, "seismic:real": SEISMIC_REAL, "seismic:feed": FEED,
         "clouds:results": CLOUDS, "clouds:real": CLOUDS_REAL, "clouds:embed": CLOUDS_EMBED,
+        "superdarn:results": SUPERDARN, "superdarn:real": SUPERDARN_REAL, "superdarn:potential": POTENTIAL,
         "machines:transport": TRANSPORT,
     }  # fmt: skip
 

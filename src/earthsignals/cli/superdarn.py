@@ -264,10 +264,12 @@ def _seed_changes(write: bool) -> list[Any]:
     from earthsignals.superdarn.networks.seed import seed_params
 
     before = _params()
-    old, new = (each.model_dump(mode="json") for each in (before, seed_params(before)))
+    changed = _changed(*(each.model_dump(mode="json") for each in (before, seed_params(before))))
+    if not changed:
+        return []
     with tempfile.TemporaryDirectory(prefix="preset-") as folder:
         scales = Path(folder) / "seed.yaml"
-        scales.write_text(json.dumps({"seed": {"superdarn": _changed(old, new)}}))  # JSON is YAML, too
+        scales.write_text(json.dumps({"seed": {"superdarn": changed}}))  # JSON is YAML, too
         change = apply_scale if write else scale_changes
         return change("seed", find_project_root() / "params.yaml", scales)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from earthsignals.cli.sections import clouds, machines, plume, seismic, tdlas
+from earthsignals.cli.sections import clouds, machines, plume, seismic, superdarn, tdlas
 from earthsignals.cli.sections.words import Numbers
 
 SECTIONS: dict[str, tuple[str, Callable[[Numbers], str]]] = {
     **tdlas.SECTIONS, **plume.SECTIONS, **seismic.SECTIONS, **clouds.SECTIONS,
-    **machines.SECTIONS,
+    **superdarn.SECTIONS, **machines.SECTIONS,
 }  # fmt: skip

@@ -155,18 +155,22 @@ def look(path: Path, root: Path) -> FileFound:
     kind: str | None = None
     try:
         kind = kind_of(path)
-        if kind == "grid-netcdf":
-            return _of_netcdf(path, name)
-        reading = read_dmap_records(path, kind if kind not in (None, "grid-ascii") else "grid", name)
+        return _of_netcdf(path, name) if kind == "grid-netcdf" else _of_dmap(path, name, kind)
     except EarthSignalsError as error:
-        return FileFound(name, kind or "unknown", 0, (), {}, {}, (str(error),))
-    times = _times(reading.records, kind)
+        fault = str(error)
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        fault = f"{name}: its fields hold what no such file has ({error})"
+    return FileFound(name, kind or "unknown", 0, (), {}, {}, (fault,))
+
+
+def _of_dmap(path: Path, name: str, kind: str | None) -> FileFound:
+    reading = read_dmap_records(path, kind if kind not in (None, "grid-ascii") else "grid", name)
     faults = [str(note) for note in reading.notes]
     if kind in ("grid", "map"):
         faults += [str(note) for note in gridfile.vectors_of(reading.records)[1]]
-    return FileFound(
-        name, kind, len(reading), tuple(sorted(times)), times, _fields(reading.records), tuple(faults)
-    )
+    times = _times(reading.records, kind)
+    fields = _fields(reading.records)
+    return FileFound(name, kind or "grid", len(reading), tuple(times), times, fields, tuple(faults))
 
 
 def _of_netcdf(path: Path, name: str) -> FileFound:

@@ -120,10 +120,10 @@ def _map_at(path: Path) -> _Map | None:
         if kind_of(path) != "map":
             return None
         records = read_dmap_records(path, "map").records
-    except EarthSignalsError:
+        sign = 1 if int(records[0]["hemisphere"]) >= 0 else -1
+    except (EarthSignalsError, TypeError, ValueError):
         return None
     starts = [seconds_of(record, tuple(f"start.{part}" for part in CALENDAR)) for record in records]
-    sign = 1 if int(records[0]["hemisphere"]) >= 0 else -1
     return _Map(path, sign, np.array([start for start in starts if start is not None], np.float64))
 
 

@@ -59,6 +59,7 @@ def read_fitacf(
     return vectors, Reading(reading.records, (*reading.notes, *notes))
 
 
+@np.errstate(invalid="ignore", over="ignore")  # damaged numbers are sorted out, not warned of
 def vectors_of(
     records: Sequence[Mapping[str, Any]], params: GriddingParams
 ) -> tuple[Vectors, list[Note]]:

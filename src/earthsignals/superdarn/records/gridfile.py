@@ -47,6 +47,7 @@ def _read(source: str | Path | bytes, kind: str, name: str | None) -> tuple[Vect
     return vectors, Reading(reading.records, (*reading.notes, *notes))
 
 
+@np.errstate(invalid="ignore", over="ignore")  # damaged numbers are sorted out, not warned of
 def vectors_of(records: Iterable[Mapping[str, Any]]) -> tuple[Vectors, list[Note]]:
     """The vectors of grid or map records, sorted, and what was left out.
 

@@ -31,6 +31,7 @@ _NAME = re.compile(
 _FARTHEST_DEG = 0.5
 
 
+@np.errstate(invalid="ignore", over="ignore")  # damaged numbers are sorted out, not warned of
 def read_netcdf(path: str | Path, name: str | None = None) -> tuple[Vectors, list[Note]]:
     """The vectors of a grid netCDF file, sorted, and what was left out of it.
 

@@ -20,6 +20,7 @@ from typing import Annotated, Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from earthsignals.credentials import refuse_keys
 from earthsignals.storage import EarthSignalsError, atomic_path
 
 NonNegative = Annotated[float, Field(ge=0)]
@@ -86,11 +87,12 @@ def load_section(
 def validate(model: type[SectionT], values: Any, *, source: str, prefix: str = "") -> SectionT:
     """Validate plain `values` as `model`; problems become one ParamsError naming `source`.
 
-    `prefix` is the dotted path of `model` within `source`.
+    `prefix` is the dotted path of `model` within `source`. Credentials are refused wherever they stand.
     """
     if not isinstance(values, Mapping):
         found = "nothing" if values is None else f"`{values}`"
         raise ParamsError(f"{source}: `{prefix}` holds {found}, expected a section of keys")
+    refuse_keys(values, source=source, prefix=prefix)
     try:
         # By way of JSON: strict about numbers and text, yet a YAML list is good for a tuple.
         return model.model_validate_json(json.dumps(values, default=str))

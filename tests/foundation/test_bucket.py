@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, NoCredentialsError
 
-from earthsignals.params import ParamsError
 from earthsignals.remotes.bucket import (
     Bucket,
     Object,
@@ -288,20 +287,20 @@ def test_a_secret_in_the_environments_address_is_not_shown(monkeypatch: pytest.M
 ])  # fmt: skip
 def test_keys_are_refused_at_any_depth_with_the_remedy(name: str) -> None:
     for values in ({name: "hidden"}, {"s3": {name: "hidden"}}, {"list": [{name: ""}]}):
-        with pytest.raises(ParamsError, match="AWS_ACCESS_KEY_ID") as caught:
+        with pytest.raises(EarthSignalsError, match="AWS_ACCESS_KEY_ID") as caught:
             refuse_keys(values, source="params.yaml", prefix="superdarn")
         text = str(caught.value)
         assert text.startswith("params.yaml: `superdarn.") and f"{name}`" in text and "hidden" not in text
 
 
 def test_all_keys_are_named_in_one_go() -> None:
-    with pytest.raises(ParamsError, match="`MINIOAccesskey`, `s3.secret_key` would hold"):
+    with pytest.raises(EarthSignalsError, match="`MINIOAccesskey`, `s3.secret_key` would hold"):
         refuse_keys({"MINIOAccesskey": "a", "s3": {"bucket": "b", "secret_key": "c"}})
 
 
 def test_a_value_that_is_a_key_is_refused_whatever_its_name() -> None:
     for value in ("AKIAIOSFODNN7EXAMPLE", "http://id:hidden@host:9000", ["x", "ASIAIOSFODNN7EXAMPLE"]):
-        with pytest.raises(ParamsError, match="`bucket") as caught:
+        with pytest.raises(EarthSignalsError, match="`bucket") as caught:
             refuse_keys({"bucket": value})
         assert "EXAMPLE" not in str(caught.value) and "hidden" not in str(caught.value)
 

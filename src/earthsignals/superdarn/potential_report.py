@@ -53,8 +53,9 @@ def draw_potential(path: Path, maps: Maps) -> None:
     mlat, mlon = np.meshgrid(np.arange(40, 90.01, 0.5), np.arange(0, 361, 3.0))
     volts = potential(maps, mlat, mlon)[:count] / 1e3
     top = max(float(np.abs(volts).max()), STEP_KV)
+    drop = extremes(maps)["pot.drop"]
     steps = np.ceil(top / STEP_KV)
-    levels = STEP_KV * (np.arange(-steps, steps) + 0.5)  # none at 0, which is everywhere outside
+    levels = STEP_KV * (np.arange(-steps - 1, steps + 1) + 0.5)  # none at 0, which is everywhere outside
     rim = max(40.0, 5 * np.floor((maps.latmin[:count].min() - 3) / 5))
     zero = mlt_of_zero((maps.start_s + maps.end_s) / 2)
     with house.style():
@@ -73,7 +74,7 @@ def draw_potential(path: Path, maps: Maps) -> None:
             inside = np.abs(seen.mlat) >= rim
             x, y = place(seen.mlat[inside], mlt(seen.mlon[inside], zero[n]))
             axes.scatter(x, y, s=1.5, c="0.15", lw=0, zorder=2)
-            axes.set_title(f"{moment(maps, n)}\n{np.ptp(volts[n]):.1f} kV", pad=9)
+            axes.set_title(f"{moment(maps, n)}\n{drop[n] / 1e3:.1f} kV", pad=9)
         bar = figure.colorbar(drawn, ax=panels, location="bottom", shrink=0.6, aspect=28, pad=0.02)
         bar.set_label("potential (kV)")
         with atomic_path(path) as temporary, open(temporary, "wb") as out:

@@ -9,8 +9,8 @@ Nothing is ever written to a bucket or deleted from it. Keys come from the envir
 `refuse_keys` finds those that stand in a configuration.
 """
 
+from earthsignals.credentials import refuse_keys
 from earthsignals.remotes.bucket.connection import Bucket
-from earthsignals.remotes.bucket.keys import refuse_keys
 from earthsignals.remotes.bucket.mirroring import Mirrored, mirror
 from earthsignals.remotes.bucket.objects import Object, ObjectError, list_objects, read, stat
 

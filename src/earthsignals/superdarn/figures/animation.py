@@ -26,10 +26,10 @@ WIDTH, HEIGHT = 7.2, 4.3
 
 
 def write_animation(inputs: Inputs, path: Path) -> None:
-    """Write the first example as a GIF that loops, the same bytes each time.
+    """Write the middle example as a GIF that loops, the same bytes each time.
 
-    On the left the forecast at each lead in turn; on the right the vectors of the last judged lead up to
-    then, under their own time. Raises MissingData where no forecast was kept.
+    On the left the forecast at each lead in turn; on the right the vectors that were seen then. Raises
+    MissingData where no forecast was kept.
     """
     from PIL import Image
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure, SubFigure
 from earthsignals import figures as house
 from earthsignals.superdarn.figures.dial import dial, rim_of, show_cells
 from earthsignals.superdarn.figures.inputs import Inputs, take
-from earthsignals.superdarn.figures.reading import cells
+from earthsignals.superdarn.figures.reading import cells, over_cells
 from earthsignals.superdarn.figures.timeline import COLOURS, show_hours
 
 
@@ -35,7 +35,8 @@ def coverage(inputs: Inputs) -> Figure:
 def _share(figure: SubFigure, share: np.ndarray, mlat: np.ndarray, mlon: np.ndarray) -> None:
     axes = figure.subplots()
     mlat, mlon, regular = cells(mlat, mlon, *share.shape)
-    percent = np.where(share > 0, 100 * share, np.nan)
+    drawn = over_cells(mlat, mlon, share)
+    percent = np.where(drawn > 0, 100 * drawn, np.nan)
     dial(axes, rim_of(mlat), hours=False, night=False)
     top = np.nanpercentile(percent, 99) if np.isfinite(percent).any() else 1.0
     norm = Normalize(0, max(top, 1e-3))

@@ -64,9 +64,9 @@ class Speeds:
 
     @classmethod
     def of(cls, *speeds: np.ndarray, share: float = 98.0) -> Speeds:
-        """Up to a percentile of all given speeds, rounded up to whole hundreds of m/s."""
-        known = np.concatenate([np.ravel(s)[np.isfinite(np.ravel(s))] for s in speeds] or [np.zeros(0)])
-        top = np.percentile(known, share) if len(known) else 0.0
+        """Up to the largest of the percentiles of all arrays, rounded up to whole hundreds of m/s."""
+        known = [np.ravel(s)[np.isfinite(np.ravel(s))] for s in speeds]
+        top = max((np.percentile(one, share) for one in known if len(one)), default=0.0)
         return cls(max(100.0 * np.ceil(top / 100), 100.0))
 
     @property
@@ -159,6 +159,30 @@ def evenly(mlat: np.ndarray, mlon: np.ndarray, spacing: float = SPACING_DEG) -> 
     if not wanted:
         return np.zeros(0, np.int64)
     return known[np.unique(tree.query(np.concatenate(wanted))[1])]
+
+
+def averaged(
+    mlat: np.ndarray, mlt: np.ndarray, drift: np.ndarray, chosen: np.ndarray
+) -> np.ndarray:
+    """Mean drift (2, n) north and east around n chosen cells: over all cells nearest to each on the dial.
+
+    mlat, mlt: (m,). drift: (2, m), NaN where unknown. The mean is taken of vectors on the dial: north turns
+    with longitude, and at the pole has no mean.
+    """
+    from scipy.spatial import cKDTree
+
+    known = np.flatnonzero(np.isfinite(drift).all(0) & np.isfinite(mlat))
+    centres = np.stack(place(mlat[chosen], mlt[chosen]), 1)
+    nearest = cKDTree(centres).query(np.stack(place(mlat[known], mlt[known]), 1))[1]
+    count = np.bincount(nearest, minlength=len(chosen))
+    with np.errstate(invalid="ignore"):
+        u, v = (
+            np.bincount(nearest, part, len(chosen)) / count
+            for part in direction(mlat[known], mlt[known], *drift[:, known])
+        )
+    turn = angle(mlt[chosen])
+    poleward = -u * np.cos(turn) - v * np.sin(turn)
+    return np.stack([np.where(mlat[chosen] < 0, -1, 1) * poleward, v * np.cos(turn) - u * np.sin(turn)])
 
 
 def arrows(

@@ -103,11 +103,12 @@ class Example:
         from scipy.spatial import cKDTree
 
         known = np.flatnonzero(np.isfinite(self.mlat).ravel())
-        centres = _on_sphere(self.mlat.ravel()[known], self.mlon.ravel()[known])
-        return known[cKDTree(centres).query(_on_sphere(seen.mlat, seen.mlon))[1]]
+        centres = on_sphere(self.mlat.ravel()[known], self.mlon.ravel()[known])
+        return known[cKDTree(centres).query(on_sphere(seen.mlat, seen.mlon))[1]]
 
 
-def _on_sphere(mlat: np.ndarray, mlon: np.ndarray) -> np.ndarray:
+def on_sphere(mlat: np.ndarray, mlon: np.ndarray) -> np.ndarray:
+    """Points (n, 3) of the unit sphere at n latitudes and longitudes in degrees."""
     latitude, longitude = np.deg2rad(np.asarray(mlat, float)), np.deg2rad(np.asarray(mlon, float))
     return np.stack(
         [np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude), np.sin(latitude)], 1
@@ -158,7 +159,7 @@ class Inputs:
         return int(np.abs(self.leads - wanted).argmin())
 
     def example(self) -> Example:
-        """The first example; raises MissingData where there is none."""
+        """The one in the middle of the examples, which lie in order of activity; raises MissingData without."""
         if not self.examples:
             raise MissingData("the evaluation kept no forecasts to draw: too few times of issue were judged")
-        return self.examples[0]
+        return self.examples[len(self.examples) // 2]

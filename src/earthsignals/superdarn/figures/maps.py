@@ -24,7 +24,7 @@ LEADS = (10, 30, 60)
 
 
 def forecast(inputs: Inputs) -> Figure:
-    """One forecast at three leads, a row each: what radars saw, what was forecast, and the difference.
+    """A forecast at three leads, a row each: what radars saw, what was forecast, and the difference.
 
     The difference is taken along each line of sight: the rest of the drift was not seen by anybody.
     """

@@ -13,6 +13,7 @@ from earthsignals.superdarn.figures.dial import (
     ARROW_DEG,
     Speeds,
     arrows,
+    averaged,
     dial,
     evenly,
     place,
@@ -55,15 +56,17 @@ def show_drift(
     axes: Axes, example: Example, drift: np.ndarray, lead: int, speeds: Speeds, rim: float, *,
     equipotentials: bool = True, spacing: float = 4.2,
 ) -> None:  # fmt: skip
-    """A drift (2, R, C) as arrows on equipotentials, at local times of `lead` minutes after the issue."""
+    """A drift (2, R, C) as arrows, means of the cells around them, on equipotentials.
+
+    Local times are those of `lead` minutes after the issue.
+    """
     dial(axes, rim)
     mlt = example.mlt(example.mlon, lead)
     if example.regular and equipotentials:
         _equipotentials(axes, example.mlat, mlt, drift)
     chosen = evenly(example.mlat, example.mlon, spacing)
-    arrows(
-        axes, example.mlat.ravel()[chosen], mlt.ravel()[chosen], drift.reshape(2, -1)[:, chosen], speeds
-    )
+    mean = averaged(example.mlat.ravel(), mlt.ravel(), drift.reshape(2, -1), chosen)
+    arrows(axes, example.mlat.ravel()[chosen], mlt.ravel()[chosen], mean, speeds)
 
 
 def show_error(axes: Axes, example: Example, lead: int, norm: Normalize, rim: float) -> None:

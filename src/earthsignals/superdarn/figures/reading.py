@@ -10,7 +10,7 @@ import numpy as np
 
 from earthsignals.results import read_arrays
 from earthsignals.storage import EarthSignalsError, read_json
-from earthsignals.superdarn.figures.inputs import Example, Inputs, Seen, Weights
+from earthsignals.superdarn.figures.inputs import Example, Inputs, Seen, Weights, on_sphere
 
 if TYPE_CHECKING:
     from earthsignals.superdarn.checkpoint import ForecastModel
@@ -47,8 +47,8 @@ def read_weights(model: ForecastModel) -> Weights:
     across[..., turning - 1] = fixed[..., 1 + pairs :]
     shape = (*damping.shape, len(memories), len(widths))
     return Weights(
-        np.asarray(model.leads_minutes), damping + fixed[..., 0], spread.reshape(shape), across.reshape(shape),
-        carry, memories, widths,
+        np.asarray(model.leads_minutes), damping + fixed[..., 0], spread.reshape(shape),
+        across.reshape(shape), carry, memories, widths,
     )  # fmt: skip
 
 
@@ -81,8 +81,33 @@ def _example(arrays: Mapping[str, np.ndarray], group: str, path: Path) -> Exampl
             lead: Seen(**{name: values[frame == lead] for name, values in seen.items()})
             for lead in (0, *leads.tolist())
         },
-        {lead: np.asarray(drift, float) for lead, drift in zip(leads.tolist(), truth, strict=False)},
+        {
+            lead: over_cells(mlat, mlon, np.asarray(drift, float))
+            for lead, drift in zip(leads.tolist(), truth, strict=False)
+            if np.isfinite(drift).any()
+        },
     )  # fmt: skip
+
+
+def over_cells(mlat: np.ndarray, mlon: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Values (…, R, C) of cells of grid files, shown wherever such a cell reaches.
+
+    mlat, mlon: (R, C) of the raster. A raster finer than these cells holds their centres in few of its own:
+    each raster cell gets the value of the one that holds the centre of the cell it lies in.
+    """
+    from scipy.spatial import cKDTree
+
+    from earthsignals.superdarn.cells import cell_centre, cell_index
+
+    known = np.flatnonzero(np.isfinite(mlat).ravel())
+    places = on_sphere(mlat.ravel()[known], mlon.ravel()[known])
+    latitude, longitude = cell_centre(cell_index(mlat.ravel()[known], mlon.ravel()[known]))
+    # A centre on the border of two raster cells is in the one poleward and east of it.
+    centres = on_sphere(latitude + 1e-4 * np.sign(latitude), longitude + 1e-4)
+    flat = np.full((*values.shape[:-2], mlat.size), np.nan)
+    holding = known[cKDTree(places).query(centres)[1]]
+    flat[..., known] = values.reshape(flat.shape)[..., holding]
+    return flat.reshape(values.shape)
 
 
 def cells(

@@ -68,6 +68,9 @@ def _dial(figure: SubFigure, inputs: Inputs, latitudes: np.ndarray, hours: np.nd
                 low, high = np.clip(np.abs(latitudes[band : band + 2]), 0, 90)
                 x, y = place(np.repeat([low, high], 9), np.concatenate([around, around[::-1]]))
                 axes.fill(x, y, color=_shade(kept[band, sector], norm), lw=0, zorder=0.2)
+    if not np.isfinite(kept).any():
+        text = f"nowhere as many\nas {FEWEST} vectors"
+        axes.text(0, 0, text, ha="center", va="center", fontsize=7)
     lead = inputs.leads[inputs.lead()]
     axes.set_title(f"{lead} minutes ahead", pad=10)
     error_bar(figure, axes, norm, "skill over damped persistence")

@@ -61,6 +61,8 @@ def quiet_and_storm(inputs: Inputs) -> Figure:
     figure, axes = house.columns(1)
     for number, (name, colour) in enumerate((("quiet", "sky"), ("storm", "vermillion"))):
         values, low, high = take(inputs.arrays, *(f"{name}/skill{end}" for end in ("", "_low", "_high")))
+        if not np.isfinite(values).any():
+            continue
         # A method may be a shade outside the interval of its own resamples; a bar must not be negative.
         reach = np.stack([values - low, high - values]).clip(0)
         axes.bar(

@@ -73,7 +73,8 @@ def _last(axes: Axes, weights: Weights) -> None:
 
 
 def _table(axes: Axes, values: np.ndarray, norm: Normalize) -> None:
-    axes.imshow(np.ma.masked_invalid(values), cmap=DIFFERENCES, norm=norm, aspect="auto", interpolation="none")
+    shown = np.ma.masked_invalid(values)
+    axes.imshow(shown, cmap=DIFFERENCES, norm=norm, aspect="auto", interpolation="none")
     for (row, column), value in np.ndenumerate(values):
         if not np.isfinite(value):
             continue

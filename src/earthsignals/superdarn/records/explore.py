@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
@@ -204,18 +204,17 @@ def _times(records: list[dict[str, Any]], kind: str | None) -> dict[int, np.ndar
 
 
 def _fields(records: list[dict[str, Any]]) -> dict[str, str]:
-    shapes: dict[str, str] = {}
+    seen: dict[str, dict[Any, None]] = {}
     for record in records:
         for name, value in record.items():
-            told = _shape(value)
-            shapes[name] = told if shapes.get(name, told) == told else _joined(shapes[name], told)
-    return dict(sorted(shapes.items()))
+            array = isinstance(value, np.ndarray)
+            seen.setdefault(name, {})[(value.dtype, value.shape) if array else (type(value), None)] = None
+    return {name: reduce(_joined, map(_told, seen[name])) for name in sorted(seen)}
 
 
-def _shape(value: Any) -> str:
-    if isinstance(value, np.ndarray):
-        return f"{value.dtype} ({', '.join(map(str, value.shape))})"
-    return type(value).__name__
+def _told(dtype_and_shape: tuple[Any, tuple[int, ...] | None]) -> str:
+    dtype, shape = dtype_and_shape
+    return dtype.__name__ if shape is None else f"{dtype} ({', '.join(map(str, shape))})"
 
 
 def _joined(one: str, other: str) -> str:

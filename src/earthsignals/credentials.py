@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from earthsignals.params import ParamsError
+from earthsignals.storage import EarthSignalsError
 
 _ENDINGS = (
     "accesskey", "accesskeyid", "secret", "secretkey", "secretaccesskey", "secretid", "sessiontoken",
@@ -20,7 +20,7 @@ _USER_IN_ADDRESS = re.compile(r"^[A-Za-z][\w+.-]*://[^/?#\s]*@")
 
 
 def refuse_keys(values: Mapping[str, Any], *, source: str = "the configuration", prefix: str = "") -> None:
-    """Raise ParamsError, naming `source` and the dotted keys below `prefix`, where `values` hold credentials.
+    """Raise EarthSignalsError, naming `source` and the keys below `prefix`, where `values` hold credentials.
 
     A key is known by its name, at any depth and whether it is empty or not (`MINIOAccesskey`,
     `aws_secret_access_key`, `secret`, `password`, …), or by its value: one of Amazon's key ids, or an address
@@ -30,7 +30,7 @@ def refuse_keys(values: Mapping[str, Any], *, source: str = "the configuration",
     if not found:
         return
     named = ", ".join(f"`{name}`" for name in dict.fromkeys(found))
-    raise ParamsError(
+    raise EarthSignalsError(
         f"{source}: {named} would hold keys of an object store, which are not read from here, since files of "
         "settings are shared and committed; remove them and give AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY "
         "in the environment, or name a profile of ~/.aws (keys that were committed or sent need replacing)"

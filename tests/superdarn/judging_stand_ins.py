@@ -76,7 +76,7 @@ class Oracle:
         self.flow, self.leads, self.grid, self.start = flow, leads, params, start
         self.state, self.network, self.steps = PARAMS.state, PARAMS.network, PARAMS.train.time_step
         self.md5, self.path, self.name = "md5 of the oracle", Path("oracle.pt"), "oracle"
-        self.asked: list[int] = []
+        self.beyond = 0.0
 
     @property
     def leads_minutes(self) -> list[int]:
@@ -88,8 +88,11 @@ class Oracle:
     def check_grid(self, grid: GridParams) -> None:
         assert grid.model_dump(exclude={"hemisphere"}) == self.grid.model_dump(exclude={"hemisphere"})
 
+    def carried(self, grid: GridFile, issue: int) -> np.ndarray:
+        here = grid.span(issue + 1, min(issue + self.leads, len(grid) - 1))
+        return np.full(here.stop - here.start, self.beyond, np.float32)
+
     def forecast(self, grid: GridFile, issue: int, *, network: bool = True) -> np.ndarray:
-        self.asked.append(issue)
         mlat, mlon = grid.layout.centres()
         shape, first = mlat.shape, int(grid.times_s[0] - MIDNIGHT_S) // CADENCE_S
         out = np.empty((self.leads, 2, *shape), np.float32)

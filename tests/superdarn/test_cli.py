@@ -6,7 +6,9 @@ import csv
 import re
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -146,6 +148,32 @@ def test_check_simulates_where_there_are_no_records(tmp_path: Path, monkeypatch:
     small = SMALL.model_copy(update={"simulation": SMALL.simulation.model_copy(update={"radars": 2})})
     lines = check(small, Settings(device="cpu"))
     assert re.match(r"records: [1-9][\d,]* vectors of 2 radars in 6 h, simulated", next(lines))
+
+
+def test_evaluate_real_logs_what_it_prints(
+    call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from earthsignals import tracking
+    from earthsignals.superdarn import real
+
+    (tmp_path / ".dvc").mkdir()
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    small_model(tmp_path)
+    logged = MagicMock()
+    monkeypatch.setattr(tracking, "run", lambda *_, **__: nullcontext(logged))
+    monkeypatch.setattr(
+        real, "evaluate_real",
+        lambda *_: {
+            "rmse_m_s": {"model": {"10": 150.0}}, "skill_vs_damped": {"10": 0.21},
+            "skill_vs_persistence": {"10": 0.4}, "days": [{}], "data_md5": "abc", "coverage": 0.08,
+        },
+    )  # fmt: skip
+    text = call("evaluate-real", "somewhere", "-m", "best_model.pt")
+    assert "real.json: 1 days judged" in text and "150" in text and "0.21" in text
+    logged.log_metrics.assert_called_once_with(
+        {"coverage": 0.08, "skill_vs_damped_10": 0.21, "skill_vs_persistence_10": 0.4}
+    )
+    logged.set_tags.assert_called_once_with({"data_md5": "abc"})
 
 
 def test_the_skill_table_holds_every_method_and_lead() -> None:

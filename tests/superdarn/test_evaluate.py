@@ -40,7 +40,7 @@ def test_the_keys_that_were_agreed_on_are_there(found: Found) -> None:
     for key in ("skill_vs_damped", "skill_vs_persistence"):
         for end in ("", "_low", "_high"):
             assert tuple(metrics[f"{key}{end}"]) == LEADS
-    assert set(metrics["rmse_m_s"]) == {"model", "start", *NAMES}
+    assert set(metrics["rmse_m_s"]) == {"model", "start", "field", *NAMES}
     assert all(tuple(of) == LEADS for of in metrics["rmse_m_s"].values())
     assert set(metrics["rmse_truth_m_s"]) == {"model", "start", "climatology", "zero"}
     for key in (

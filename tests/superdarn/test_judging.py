@@ -111,6 +111,22 @@ def test_a_forecast_is_projected_on_each_vectors_own_line_of_sight(grid: GridFil
         assert found.predictions["model"][row] == pytest.approx(expected, rel=1e-5, abs=1e-3)
 
 
+def test_what_is_carried_on_is_added_to_each_vector_along_its_line_of_sight(grid: GridFile) -> None:
+    """Carried: each vector's own number. The field stays without it, the start gets it too."""
+    series, issues = Series.of(grid), np.array([200, 203])
+    still = np.zeros((10, 2, *grid.layout.shape))
+    found = collect(
+        grid, issues, baselines.fit(series, LEADS), series,
+        {"model": lambda t: still + 1.0, "start": lambda t: still}, block_hours=1.0, storm_above=0.0,
+        carried=lambda t: np.arange(grid.offsets[t + 1], grid.offsets[t + 11], dtype=np.float64),
+    )  # fmt: skip
+    field, model = (found.predictions[name].astype(float) for name in ("field", "model"))
+    assert model - field == pytest.approx(found.vector, rel=1e-5)
+    assert found.predictions["start"] == pytest.approx(found.vector)
+    azimuth = np.deg2rad(found.kvect.astype(float))
+    assert field == pytest.approx(np.cos(azimuth) + np.sin(azimuth), abs=1e-5)
+
+
 def test_what_knows_the_flow_of_each_cell_is_right_everywhere() -> None:
     grid = a_grid(steady)
     metrics, _ = report(a_table(grid, Oracle(steady)), EVALUATE, GRID)

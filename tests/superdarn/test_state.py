@@ -144,3 +144,13 @@ def test_every_representation_has_fields(representation):
     assert fields.shape[2:] == grid.layout.shape
     assert np.isfinite(fields).all()
     assert density[0].sum() == pytest.approx(len(grid.vectors(2).velocity), rel=1e-4)
+
+
+def test_no_weight_is_negative_however_coarse_the_grid():
+    params = GridParams(latitude_min=50.0, latitude_step=4.0, columns=24)
+    grid = world(uniform, 2, share=0.02, params=params)
+    state = StateParams(history_minutes=4, memories_minutes=(0.0, 10.0), widths_cells=(0.0, 0.3, 1.0))
+    fields, density = _analyse(grid, 1, state)
+    assert np.isfinite(fields).all() and (density >= 0).all()
+    # What is spread along a row and between rows is neither lost nor made, away from the edges.
+    assert density.max() <= len(grid.vectors(1).velocity) * 2

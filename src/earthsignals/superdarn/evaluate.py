@@ -1,8 +1,9 @@
 """Evaluation: the forecast beside what it has to beat, on blocks of time that nobody has seen.
 
 Everything is judged where it was observed: a predicted drift is projected on the line of sight of each
-vector that a radar saw at the lead time, and compared with its velocity in m/s. Baselines learn on training
-frames, the threshold between quiet and storm comes from them too.
+vector that a radar saw at the lead time, what the model carries on from that radar's own last view is added,
+and the sum is compared with the velocity in m/s; `field` is the drift without that. Baselines learn on
+training frames, the threshold between quiet and storm comes from them too.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from earthsignals.storage import EarthSignalsError
 from earthsignals.superdarn import baselines
 from earthsignals.superdarn.baselines import TRAIN, Baselines
 from earthsignals.superdarn.judging.pairing import Series
-from earthsignals.superdarn.judging.pairs import Forecaster, Table, collect, storm_threshold
+from earthsignals.superdarn.judging.pairs import MODEL, Forecaster, Table, collect, storm_threshold
 from earthsignals.superdarn.judging.pictured import Examples, coverage, examples_of, radars, seen_cells
-from earthsignals.superdarn.judging.report import MODEL, by_lead, report
+from earthsignals.superdarn.judging.report import by_lead, report
 from earthsignals.superdarn.judging.truth import Truth
 from earthsignals.superdarn.params import SuperdarnParams
 
@@ -121,7 +122,7 @@ def judge(
 
     table = collect(
         grid, issues, fitted, series, forecasters(grid, model), block_hours=params.evaluate.block_hours,
-        storm_above=above, watch=watch,
+        storm_above=above, carried=partial(model.carried, grid), watch=watch,
     )  # fmt: skip
     return Judged(table, fitted, examples, fields, above)
 

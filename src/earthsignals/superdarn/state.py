@@ -122,7 +122,8 @@ class Analysis(nn.Module):
         drift = torch.cat([solve(last, LAST_RIDGE), solve(spread, ridge)], 1)
         smooth = drift[:, self.turning]
         density = torch.cat([last, spread], 1)
-        return torch.cat([drift, smooth - _seen_of(smooth, last)], 1), density[:, :, 2] + density[:, :, 4]
+        count = (density[:, :, 2] + density[:, :, 4]).clamp_min(0)  # rounding of the transform
+        return torch.cat([drift, smooth - _seen_of(smooth, last)], 1), count
 
     def _spread(self, equations: Tensor) -> Tensor:
         """Smooth (B, M, 5, R, C) by every width: (B, M, W, 5, R, C)."""
@@ -145,11 +146,15 @@ def _transfer(layout: Layout, width: float) -> Tensor:
     """A Gaussian's transfer function (R, C // 2 + 1) along every row of a cyclic layout.
 
     `width` is in rows; on the sphere that is more columns the nearer the pole, at most a sixth of a turn.
+    Weights along a row add up to 1.
     """
     rows, columns = layout.shape
     latitude = np.nan_to_num(np.nanmean(layout.centres()[0], axis=1), nan=90.0)
     row_degrees = abs(float(np.diff(latitude).mean())) if rows > 1 else 1.0
     column_degrees = 360 / columns * np.cos(np.deg2rad(latitude))
     sigma = np.minimum(width * row_degrees / np.maximum(column_degrees, 1e-6), columns / 6)
-    frequency = np.arange(columns // 2 + 1) / columns
-    return torch.tensor(np.exp(-2 * (np.pi * sigma[:, None] * frequency) ** 2), dtype=torch.float32)
+    # The sampled kernel's own transform: a Gaussian of frequencies would ring where sigma is under a column.
+    apart = np.arange(columns) + columns * np.arange(-2, 3)[:, None, None]
+    kernel = np.exp(-0.5 * (apart / np.maximum(sigma, 1e-3)[:, None]) ** 2).sum(0)
+    kernel /= np.maximum(kernel.sum(-1, keepdims=True), 1e-30)
+    return torch.tensor(np.fft.rfft(kernel).real, dtype=torch.float32)

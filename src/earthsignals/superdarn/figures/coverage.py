@@ -35,8 +35,11 @@ def coverage(inputs: Inputs) -> Figure:
 def _share(figure: SubFigure, share: np.ndarray, mlat: np.ndarray, mlon: np.ndarray) -> None:
     axes = figure.subplots()
     mlat, mlon, regular = cells(mlat, mlon, *share.shape)
-    drawn = over_cells(mlat, mlon, share)
-    percent = np.where(drawn > 0, 100 * drawn, np.nan)
+    spread = over_cells(mlat, mlon, share)
+    percent = np.where(spread > 0, 100 * spread, np.nan)
+    known = np.isfinite(spread)
+    # Of the area: raster cells shrink towards the pole, cells of grid files do not.
+    mean = np.average(100 * spread[known], weights=np.cos(np.deg2rad(mlat[known])))
     dial(axes, rim_of(mlat), hours=False, night=False)
     top = np.nanpercentile(percent, 99) if np.isfinite(percent).any() else 1.0
     norm = Normalize(0, max(top, 1e-3))
@@ -49,5 +52,5 @@ def _share(figure: SubFigure, share: np.ndarray, mlat: np.ndarray, mlon: np.ndar
             ha="center", va="center", clip_on=False,
         )  # fmt: skip
     bar = figure.colorbar(drawn, ax=axes, location="bottom", shrink=0.75, aspect=24, pad=0.06, extend="max")
-    bar.set_label(f"frames in which a cell was seen (%); mean {100 * np.nanmean(share):.1f} %")
+    bar.set_label(f"frames in which a cell was seen (%); mean {mean:.1f} %")
     bar.outline.set_linewidth(0.4)

@@ -159,7 +159,7 @@ class Inputs:
         return int(np.abs(self.leads - wanted).argmin())
 
     def example(self) -> Example:
-        """The one in the middle of the examples, which lie in order of activity; raises MissingData without."""
+        """The one in the middle of the examples, which lie in order of activity; or MissingData."""
         if not self.examples:
             raise MissingData("the evaluation kept no forecasts to draw: too few times of issue were judged")
         return self.examples[len(self.examples) // 2]

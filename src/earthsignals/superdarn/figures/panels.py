@@ -23,7 +23,7 @@ from earthsignals.superdarn.figures.dial import (
 from earthsignals.superdarn.figures.equipotentials import potential_kv
 from earthsignals.superdarn.figures.inputs import Example
 
-DPI = 136
+DPI = 128
 STEP_KV = 6.0
 """From an equipotential to the next."""
 DIFFERENCES = "RdBu_r"

@@ -21,6 +21,12 @@ Forecaster = Callable[[int], np.ndarray]
 Watcher = Callable[[int, str, np.ndarray], None]
 """Shown every forecast that is made: time of issue, method, forecast."""
 
+Carried = Callable[[int], np.ndarray]
+"""Time of issue to what radars will see beyond the drift, (K,) m/s, of all vectors of later frames."""
+
+MODEL = "model"
+FIELD = "field"
+"""The model's drift alone, without what is carried on from each radar's own last view."""
 QUIET, STORM, UNKNOWN = 0, 1, -1
 
 
@@ -57,12 +63,13 @@ class Table:
 def collect(
     grid: GridFile, issues: np.ndarray, baselines: Baselines, series: Series,
     forecasters: Mapping[str, Forecaster], *, block_hours: float, storm_above: float,
-    watch: Watcher | None = None,
+    carried: Carried | None = None, watch: Watcher | None = None,
 ) -> Table:  # fmt: skip
     """Judge `forecasters` and `baselines` on every vector at every lead after these times of issue.
 
     issues: (I,) frames. block_hours: length of the blocks of time that intervals are drawn over.
-    storm_above: mean speed of the last hour in m/s from which a time of issue is called storm.
+    storm_above: mean speed of the last hour in m/s from which a time of issue is called storm. carried: is
+    added to every forecaster along the lines of sight; the model without it becomes the method FIELD.
 
     Raises EarthSignalsError where a forecast is not finite or does not reach the longest lead, or no vector
     was seen at all.
@@ -80,7 +87,7 @@ def collect(
         )
     issue = np.repeat(np.repeat(issues, len(frames)), count)
     lead = np.repeat(np.tile(np.arange(len(frames)), len(issues)), count).astype(np.int16)
-    predictions = _forecast(grid, issues, frames, vector, count, forecasters, watch)
+    predictions = _forecast(grid, issues, frames, vector, count, forecasters, carried, watch)
     predictions |= baselines.predict(series, vector, lead)
     activity = grid.activity[issue]
     storm = np.where(np.isfinite(activity), activity > storm_above, UNKNOWN)
@@ -95,10 +102,11 @@ def collect(
 
 def _forecast(
     grid: GridFile, issues: np.ndarray, frames: np.ndarray, vector: np.ndarray, count: np.ndarray,
-    forecasters: Mapping[str, Forecaster], watch: Watcher | None,
+    forecasters: Mapping[str, Forecaster], carried: Carried | None, watch: Watcher | None,
 ) -> dict[str, np.ndarray]:  # fmt: skip
     """Velocity (n,) along the line of sight of every row by each forecaster."""
-    found = {name: np.empty(len(vector), np.float32) for name in forecasters}
+    names = [*forecasters, *([FIELD] if carried is not None and MODEL in forecasters else [])]
+    found = {name: np.empty(len(vector), np.float32) for name in names}
     per_issue = count.reshape(len(issues), len(frames)).sum(1)
     ahead = np.repeat(np.tile(frames - 1, len(issues)), count)
     north, east = directions(grid.kvect[vector])
@@ -107,12 +115,16 @@ def _forecast(
         for t, rows in zip(issues.tolist(), per_issue.tolist(), strict=True):
             here, end = slice(end, end + rows), end + rows
             places = ahead[here], grid.row[vector[here]], grid.column[vector[here]]
+            beyond = 0.0
+            if carried is not None:
+                beyond = carried(t)[vector[here] - int(grid.offsets[t + 1])]
             for name, forecaster in forecasters.items():
                 drift = np.asarray(forecaster(t))
                 _check(drift, name, t, frames, grid)
-                found[name][here] = (
-                    drift[:, 0][places] * north[here] + drift[:, 1][places] * east[here]
-                )
+                along = drift[:, 0][places] * north[here] + drift[:, 1][places] * east[here]
+                found[name][here] = along + beyond
+                if name == MODEL and FIELD in found:
+                    found[FIELD][here] = along
                 if not np.isfinite(found[name][here]).all():
                     raise EarthSignalsError(
                         f"the forecast of {name} at {when(grid, t)} is not finite where radars saw "

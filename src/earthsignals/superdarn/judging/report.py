@@ -8,11 +8,10 @@ import numpy as np
 
 from earthsignals.bootstrap import LEVEL, number
 from earthsignals.superdarn.judging.breakdown import Binned, binned
-from earthsignals.superdarn.judging.pairs import QUIET, STORM, Table
+from earthsignals.superdarn.judging.pairs import MODEL, QUIET, STORM, Table
 from earthsignals.superdarn.judging.skill import CLIMATOLOGY, DAMPED, Blocks, Sums, with_fallback
 from earthsignals.superdarn.params import EvaluateParams, GridParams
 
-MODEL = "model"
 MAP_LEAD_MINUTES = 30
 ENDS = ("", "_low", "_high")
 

@@ -12,6 +12,7 @@ from earthsignals.results import read_arrays, save_arrays
 from earthsignals.settings import Settings
 from earthsignals.storage import EarthSignalsError, write_json
 from earthsignals.superdarn.baselines import NAMES
+from earthsignals.superdarn.cells import cells_above
 from earthsignals.superdarn.evaluate import Found, evaluate, scalars
 from earthsignals.superdarn.grid import GridFile, grid_of
 from earthsignals.superdarn.judging.kept import seen_before, write_forecasts
@@ -50,8 +51,8 @@ def test_the_keys_that_were_agreed_on_are_there(found: Found) -> None:
         assert key in metrics, key
     assert metrics["model_md5"] == "md5 of the oracle"
     assert metrics["radars"] == 4
-    # 4 radars see the same 12 cells of 15 × 24 in every frame.
-    assert metrics["coverage"] == pytest.approx(12 / 360)
+    # 4 radars see the same 12 cells in every frame.
+    assert metrics["coverage"] == pytest.approx(12 / len(cells_above(PARAMS.grid.latitude_min)))
 
 
 def test_skill_is_that_of_the_squared_errors(found: Found) -> None:

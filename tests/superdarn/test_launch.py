@@ -101,7 +101,7 @@ def test_leads_that_one_step_does_not_reach_are_left_out():
     ],
 )
 def test_what_cannot_be_meant_is_one_sentence(config, told):
-    with pytest.raises(ParamsError, match=told) as caught:
+    with pytest.raises(EarthSignalsError, match=told) as caught:
         understood(config, BASE)
     assert "hidden-word" not in str(caught.value) and "minioadmin" not in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -13,8 +13,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from earthsignals.credentials import refuse_keys
 from earthsignals.params import ParamsError, validate
-from earthsignals.remotes.bucket import refuse_keys
 from earthsignals.superdarn.networks.seed import seed_params
 from earthsignals.superdarn.params import SuperdarnParams
 
@@ -61,8 +61,8 @@ def understood(config: Mapping[str, Any], base: SuperdarnParams) -> Configuratio
 
     Where it names steps of the rollout and no leads, leads that these do not reach are left out.
 
-    Raises ParamsError, in one sentence: an unknown key (with the nearest), a value out of its bounds, and
-    keys of an object store, which are never taken from a configuration.
+    Raises EarthSignalsError, in one sentence: an unknown key (with the nearest), a value out of its bounds,
+    and keys of an object store, which are never taken from a configuration.
     """
     refuse_keys(config, source=SOURCE)
     given = dict(_leaves(config))

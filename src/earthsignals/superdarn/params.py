@@ -114,7 +114,7 @@ class NetworkParams(Section):
     embed_dim: int = Field(32, ge=4, le=1024)
     num_heads: tuple[Count, Count, Count, Count] = (2, 4, 4, 2)
     depths: tuple[Count, Count, Count, Count] = (1, 2, 2, 1)
-    window_size: Triple = (5, 5, 6)
+    window_size: Triple = (5, 5, 5)
     """In tokens: levels, latitude, local time."""
     mlp_ratio: float = Field(4.0, gt=0, le=16)
     drop_path: float = Field(0.1, ge=0, lt=1)

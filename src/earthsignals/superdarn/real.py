@@ -213,8 +213,8 @@ def judge_day(
         train_forecast(grid, params, settings, out, resume_root=Path(folder) / "resume")
         trained = load_model(out)
     with on_device(trained, settings):
-        issues = test_issues(grid, params)
-        return judge(grid, issues, trained, params, splits=(TRAIN, VALIDATION)), grid
+        issues = last_issues(grid, params)
+        return judge(grid, issues, trained, params), grid
 
 
 def halves(times_s: np.ndarray, midnight_s: int) -> np.ndarray:
@@ -224,7 +224,7 @@ def halves(times_s: np.ndarray, midnight_s: int) -> np.ndarray:
     return np.array([TRAIN, VALIDATION, TEST], np.uint8)[np.digitize(hour, borders)]
 
 
-def test_issues(grid: GridFile, params: SuperdarnParams) -> np.ndarray:
+def last_issues(grid: GridFile, params: SuperdarnParams) -> np.ndarray:
     """Frames of issue, all of whose leads lie in the second half: int64.
 
     Raises EarthSignalsError where there is none.

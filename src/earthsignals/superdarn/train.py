@@ -24,10 +24,14 @@ from earthsignals.superdarn.params import SuperdarnParams
 from earthsignals.superdarn.samples import Samples
 from earthsignals.superdarn.start import fit_start
 from earthsignals.training import Trained, fit, resume_key
+from earthsignals.training.loggers import logging_to
 
 if TYPE_CHECKING:
     from earthsignals.superdarn.grid import GridFile
     from earthsignals.tracking import Run
+
+LOGS = Path("data/superdarn/logs")
+"""What a further logger (`train.logger`) writes."""
 
 
 def train_forecast(
@@ -38,8 +42,8 @@ def train_forecast(
 
     The weights kept are those of the epoch with the least error on the validation block; how much of the
     network's correction is kept at each lead is fitted there, too, so that where it has learnt nothing the
-    linear start remains. A killed training resumes exactly when called again with the same arguments, until
-    `clear`.
+    linear start remains. At the end the start itself is fitted again, on both blocks. A killed training
+    resumes exactly when called again with the same arguments, until `clear`.
 
     Raises EarthSignalsError for a block too short for the longest lead, or an initial checkpoint of another
     network.
@@ -57,15 +61,19 @@ def train_forecast(
     forecaster.scale.fill_(max(1.0, float(np.sqrt(np.mean(velocity.astype(np.float64) ** 2)))))
     if options.initial_checkpoint is not None:
         _take_over(forecaster, options.initial_checkpoint)
-    result = fit(
-        forecaster, SightLoss(), training, validation, options, settings, resume_root=resume_root,
-        key=resume_key(
-            params.model_dump(mode="json", include={"grid", "state", "network", "train"}),
-            _digest(grid), _md5_of(options.initial_checkpoint),
-        ),
-        run=run, description="training the forecast",
+    key = resume_key(
+        params.model_dump(mode="json", include={"grid", "state", "network", "train"}),
+        _digest(grid), _md5_of(options.initial_checkpoint),
     )  # fmt: skip
+    with logging_to(options.logger, "superdarn-train", LOGS, params.model_dump(mode="json")) as on_epoch:
+        result = fit(
+            forecaster, SightLoss(), training, validation, options, settings, resume_root=resume_root,
+            key=key, run=run, on_epoch=on_epoch, description="training the forecast",
+        )  # fmt: skip
     forecaster.gain.copy_(fit_gain(forecaster, validation, options.batch_size))
+    # All is chosen: the start may learn from the validation block, too.
+    both = [grid.issues(split, 1, forecaster.leads, params.state.stride) for split in ("train", "validation")]
+    fit_start(forecaster.start, forecaster.analysis, grid, np.concatenate(both), params.state.shrinkage)
     save_model(
         out, forecaster, params.grid, params.state, params.network, params=params.model_dump(mode="json")
     )

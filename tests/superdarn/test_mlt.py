@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from earthsignals.storage import EarthSignalsError
-from earthsignals.superdarn.mlt import mlt, mlt_of_zero
+from earthsignals.superdarn.mlt import _at_node, mlt, mlt_of_zero
 
 
 def _direct(mlon: float, times: np.ndarray) -> np.ndarray:
@@ -54,3 +54,14 @@ def test_a_day_of_frames_advances_by_a_day() -> None:
 def test_times_that_are_none_are_refused() -> None:
     with pytest.raises(EarthSignalsError, match="not finite"):
         mlt_of_zero([0.0, np.nan])
+
+
+def test_answers_do_not_depend_on_what_was_asked_before() -> None:
+    """AACGM-v2 keeps its last answer; days are made in any order by any number of workers."""
+    times = 1_425_168_000.0 + np.array([7200.0, 7320.0, 7440.0])
+    alone = mlt_of_zero(times)
+    for other in (times[0] - 500.0, times[0] + 300 * 86400.0):
+        _at_node.cache_clear()
+        aacgmv2.convert_latlon_arr([70.0], [20.0], 300.0, dt.datetime(2001, 1, 1), method_code="G2A")
+        mlt_of_zero(np.array([other]))
+        np.testing.assert_array_equal(mlt_of_zero(times), alone)

@@ -59,6 +59,7 @@ def _at_node(number: int) -> float:
     import aacgmv2
 
     moment = dt.datetime(1970, 1, 1) + dt.timedelta(seconds=number * NODE_S)
+    _forget(moment)
     hours = float(np.asarray(aacgmv2.convert_mlt([0.0], moment)).flat[0])
     if not np.isfinite(hours):
         raise EarthSignalsError(
@@ -66,3 +67,18 @@ def _at_node(number: int) -> float:
             "1590 to its newest coefficients', update the package aacgmv2 for later ones"
         )
     return hours
+
+
+def _forget(moment: dt.datetime) -> None:
+    """Make the next answer of AACGM-v2 independent of what it was asked before.
+
+    Its C code keeps the coefficients' date and the last subsolar point, and interpolates from that for calls
+    within ten minutes: some 1e-8 h, but bytes are to be the same for any number of workers.
+    """
+    import aacgmv2
+    from aacgmv2 import _aacgmv2
+
+    _aacgmv2.set_datetime(
+        moment.year, moment.month, moment.day, moment.hour, moment.minute, moment.second
+    )
+    aacgmv2.convert_mlt([0.0], moment + dt.timedelta(days=1))

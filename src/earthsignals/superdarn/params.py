@@ -37,9 +37,9 @@ class SimulationParams(Section):
     first_day: dt.date = dt.date(2015, 3, 1)
     radars: int = Field(22, ge=1, le=64)
     """Northern radars that take part, those of the shared table in its order."""
-    noise_m_s: NonNegative = 55.0
-    """Standard deviation of a velocity's own error, before the radar's median over a cell."""
-    turbulence_m_s: NonNegative = 90.0
+    noise_m_s: NonNegative = 36.0
+    """Typical standard deviation of a velocity's own error, before the radar's median over a cell."""
+    turbulence_m_s: NonNegative = 100.0
     """Drift on scales of some hundred kilometres and some minutes, on top of the convection."""
     drop_out: Share = 0.03
     """Share of radar-hours without any record."""

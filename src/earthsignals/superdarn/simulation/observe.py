@@ -34,10 +34,11 @@ BEST_RANGE_KM, RANGE_WIDTH_KM = 1500.0, 1200.0
 DRIFT_HELPS = 0.25  # irregularities grow where drift is fast; per factor e of the speed over 200 m/s
 
 # Errors
-MISPLACED = 0.40
+MISPLACED = 0.25
 """Standard deviation of a radar's own field of error over the day's root mean square velocity."""
 MISPLACED_LENGTHS_KM, MISPLACED_MEMORY_MINUTES = (150.0, 600.0), (60.0, 180.0)
 MOST_SAMPLES = 16  # gates and scans whose median a cell's velocity is
+UNEVEN = 1.05  # standard deviation of the logarithm of a vector's own noise level: most fits are good, few bad
 TAIL_FREEDOM = 4  # of Student's t: fits go wrong more often than a normal law has it
 GROUND_M_S, GROUND_REMOVED = 30.0, 0.75  # slow echoes pass for ground scatter and are taken out
 RESOLUTION_M_S = 1 / 64
@@ -96,7 +97,7 @@ def observe(
     frame, row = np.nonzero(heard)
     count = len(frame)
     samples = draw.integers(1, MOST_SAMPLES + 1, count)
-    spread = noise_m_s * np.exp(0.4 * draw.standard_normal(count))
+    spread = noise_m_s * np.exp(UNEVEN * draw.standard_normal(count))
     own = draw.standard_t(TAIL_FREEDOM, count) * np.sqrt((TAIL_FREEDOM - 2) / TAIL_FREEDOM)
     # The median of n normal samples scatters by √(π/2n).
     velocity = (true + error)[frame, row] + spread * own * np.sqrt(np.pi / 2 / samples)

@@ -20,7 +20,7 @@ MEMORY_MINUTES = (6.0, 10.0)
 GUST_WAVES = 48
 GUST_LENGTHS_KM = (300.0, 1200.0)
 GUST_MEMORY_MINUTES = (60.0, 150.0)
-GUSTINESS = 0.8
+GUSTINESS = 1.0
 """Standard deviation of the logarithm of the strength, which makes the tails heavier than normal ones."""
 KM_PER_DEGREE = 2 * np.pi * 6671.2 / 360
 

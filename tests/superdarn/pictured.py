@@ -133,7 +133,8 @@ def made_weights() -> Weights:
     carry = np.stack([0.2 * np.exp(-AHEAD / 30), 0.4 * np.exp(-AHEAD / 90)], 1)
     across = 0.1 * rng.normal(size=spread.shape)
     across[:, :, 0], across[..., 0] = np.nan, np.nan
-    return Weights(AHEAD, last, spread, across, carry, (0.0, 10.0, 30.0, 90.0), (0.0, 1.0, 2.5, 6.0))
+    memories, widths = (0.0, 10.0, 30.0, 90.0), (0.0, 1.0, 2.5, 6.0)
+    return Weights(AHEAD, last, spread, across, carry, 0.3 * carry, memories, widths)
 
 
 def made_history(epochs: int = 6) -> list[dict[str, float]]:

@@ -9,7 +9,7 @@ import torch
 from earthsignals.storage import EarthSignalsError
 from earthsignals.superdarn.own_views import own_views, seen_again
 from earthsignals.superdarn.params import StateParams
-from earthsignals.superdarn.start import LinearStart, fit_start
+from earthsignals.superdarn.start import LinearStart, NormalEquations
 from earthsignals.superdarn.state import Analysis, sums
 from tests.superdarn.worlds import world
 
@@ -21,15 +21,16 @@ STATE = StateParams(
 
 def _fitted(grid, issues=None, state=STATE, leads=LEADS):
     analysis = Analysis(state, grid.layout, 2)
-    start = LinearStart(analysis, leads, grid.layout.shape[1], 2)
-    issues = grid.issues(0, 10, leads, 3) if issues is None else issues
-    error = fit_start(start, analysis, grid, issues, state.shrinkage)
-    return start, analysis, error
+    start = LinearStart(analysis, leads, grid.layout.shape, 2)
+    equations = NormalEquations(start, analysis)
+    equations.add(grid, grid.issues(0, 10, leads, 3) if issues is None else issues)
+    return start, analysis, equations.solve(grid, state.shrinkage)
 
 
 def _forecast(start, analysis, grid, issue):
-    fields, density = analysis(torch.from_numpy(sums(grid, issue + 1 - analysis.history, issue))[None])
-    return start(fields, density[:, 0] > 0)[0].numpy()
+    known = analysis(torch.from_numpy(sums(grid, issue + 1 - analysis.history, issue))[None])
+    roll = torch.tensor([grid.layout.roll_of(float(grid.mlt_zero[issue]))])
+    return start(known, roll)[0].numpy()
 
 
 def _seen(grid, frame, drift):
@@ -115,4 +116,4 @@ def test_own_views_follow_radar_cell_and_sign():
 def test_no_vectors_after_any_issue_is_a_sentence():
     grid = world(steady, 60)
     with pytest.raises(EarthSignalsError, match="no vectors follow"):
-        _fitted(grid, issues=[])
+        _fitted(grid, issues=np.zeros(0, np.int64))

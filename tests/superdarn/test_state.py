@@ -95,15 +95,15 @@ STATE_PAIRS = [(m, w) for m in STATE.memories_minutes for w in STATE.widths_cell
 def _analyse(grid, issue, state, layout=None):
     analysis = Analysis(state, layout or grid.layout, grid.params.cadence_minutes)
     history = torch.from_numpy(sums(grid, issue + 1 - analysis.history, issue))[None]
-    fields, density = analysis(history)
-    return fields[0].numpy(), density[0].numpy()
+    known = analysis(history)
+    return known.fields[0].numpy(), known.count[0].numpy()
 
 
 def test_an_observation_loses_weight_with_the_memory():
     analysis = Analysis(STATE, layout_of(SMALL), 2)
     history = torch.zeros(1, analysis.history, 5, *analysis_shape())
     history[0, -6, 2] = 1.0  # ten minutes ago
-    _, density = analysis(history)
+    density = analysis(history).count
     field = 1 + STATE_PAIRS.index((10.0, 0.0))
     np.testing.assert_allclose(density[0, field].numpy(), np.exp(-1), rtol=1e-5)
     assert not density[0, 0].any()  # nothing in the last frame
@@ -117,8 +117,8 @@ def test_turning_the_circle_turns_the_fields():
     grid = world(uniform, 4, share=0.3)
     analysis = Analysis(STATE, grid.layout, 2)
     history = torch.from_numpy(sums(grid, -6, 3))[None]
-    fields, _ = analysis(history)
-    turned, _ = analysis(history.roll(17, -1))
+    fields = analysis(history).fields
+    turned = analysis(history.roll(17, -1)).fields
     np.testing.assert_allclose(turned.numpy(), fields.roll(17, -1).numpy(), atol=0.05)
 
 

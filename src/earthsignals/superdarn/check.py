@@ -21,7 +21,7 @@ from earthsignals.superdarn.params import SuperdarnParams
 from earthsignals.superdarn.predict import read_files
 from earthsignals.superdarn.records.vectors import Vectors
 from earthsignals.superdarn.samples import Samples
-from earthsignals.superdarn.start import fit_start
+from earthsignals.superdarn.start import NormalEquations
 
 RADARS = 6
 HOURS = 6
@@ -70,7 +70,9 @@ def check(params: SuperdarnParams, settings: Settings, data: Path | None = None)
         f"{forecaster.leads * params.grid.cadence_minutes} minutes ahead"
     )
     issues = _issues(grid, forecaster.leads, params)
-    fit_start(forecaster.start, forecaster.analysis, grid, issues, params.state.shrinkage)
+    equations = NormalEquations(forecaster.start, forecaster.analysis)
+    equations.add(grid, issues)
+    equations.solve(grid, params.state.shrinkage)
     yield f"linear start: fitted on {len(issues)} times of issue"
     size = min(len(issues), params.train.batch_size)
     samples = Samples(grid, issues, forecaster.analysis.history, forecaster.leads)

@@ -40,7 +40,7 @@ class Forecaster(nn.Module):
         self.cadence = grid.cadence_minutes
         self.noise = 0.0
         self.analysis = Analysis(state, layout, grid.cadence_minutes)
-        self.start = LinearStart(self.analysis, self.leads, layout.shape[1], grid.cadence_minutes)
+        self.start = LinearStart(self.analysis, self.leads, layout.shape, grid.cadence_minutes)
         turning = self.analysis.turning or [self.analysis.fields - 1]
         self.smooth = [turning[len(turning) // 2], turning[-1]]
         self.network = Pangu3D(
@@ -65,9 +65,8 @@ class Forecaster(nn.Module):
             roll: (B,) int64 columns, `Layout.roll_of(mlt_zero)`.
             network: False leaves the start as it is.
         """
-        fields, density = self.analysis(history)
-        seen = density[:, 0] > 0
-        start = self.start(fields, seen)
+        known = self.analysis(history)
+        start = self.start(known, roll)
         if not network:
             return start, start
         equations = history[:, -self.levels :]
@@ -75,8 +74,8 @@ class Forecaster(nn.Module):
         observed = ((equations[:, :, 2] + equations[:, :, 4]) > 0).to(drift.dtype)[:, :, None]
         if self.training and self.noise:
             drift = drift + self.noise * torch.randn_like(drift) * observed
-        smooth = fields[:, self.smooth].flatten(1, 2) / self.scale
-        trust = torch.log1p(density[:, self.smooth[0]] / self.analysis.volumes[self.smooth[0] - 1])
+        smooth = known.fields[:, self.smooth].flatten(1, 2) / self.scale
+        trust = torch.log1p(known.count[:, self.smooth[0]] / self.analysis.volumes[self.smooth[0] - 1])
         still = torch.cat([smooth, trust[:, None]], 1)
         corrections = []
         for step in range(self.steps):

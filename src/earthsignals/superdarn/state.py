@@ -7,7 +7,7 @@ all there is; fields of different memory and width are weighted sums of these, s
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -69,6 +69,17 @@ def _seen_of(drift: Tensor, equations: Tensor) -> Tensor:
     return solve(both, LAST_RIDGE)
 
 
+class Known(NamedTuple):
+    """What `Analysis` makes of the past."""
+
+    fields: Tensor
+    """(B, F, 2, R, C) m/s."""
+    count: Tensor
+    """(B, 1 + pairs, R, C): weighted number of vectors behind the first fields."""
+    remembered: Tensor
+    """(B, memories above 0, 5, R, C): normal equations."""
+
+
 class Analysis(nn.Module):
     """Fields of drift at the time of issue, by memory and width. Nothing in it is learnt.
 
@@ -87,13 +98,14 @@ class Analysis(nn.Module):
         age = torch.arange(self.history - 1, -1, -1) * float(cadence_minutes)
         weights = [torch.exp(-age / m) if m else (age == 0).float() for m in params.memories_minutes]
         self.register_buffer("memories", torch.stack(weights), persistent=False)
+        self.lasting = [n for n, memory in enumerate(params.memories_minutes) if memory]
         rows, columns = layout.shape
-        along = [_gaussian(rows, width) for width in params.widths_cells]
+        along = [gaussian(rows, width) for width in params.widths_cells]
         self.register_buffer("rows", torch.stack(along), persistent=False)
         if self.cyclic:
-            across = [_transfer(layout, width) for width in params.widths_cells]
+            across = [transfer(layout, width) for width in params.widths_cells]
         else:
-            across = [_gaussian(columns, width) for width in params.widths_cells]
+            across = [gaussian(columns, width) for width in params.widths_cells]
         self.register_buffer("columns", torch.stack(across), persistent=False)
         # A field of width w has seen 2 pi w² cells' worth of unit weight for each observation of its own.
         volumes = [1.0 if width == 0 else float(1 / (2 * np.pi * width * width)) for _, width in self.pairs]
@@ -109,11 +121,8 @@ class Analysis(nn.Module):
         """Numbers of the fields that are smooth enough to be seen in local time, too."""
         return [1 + number for number, (memory, width) in enumerate(self.pairs) if memory and width]
 
-    def forward(self, history: Tensor) -> tuple[Tensor, Tensor]:
-        """Fields (B, F, 2, R, C) in m/s, and how many vectors stand behind them, of sums (B, H, 5, R, C).
-
-        The second is (B, 1 + pairs, R, C), weighted sums of vectors.
-        """
+    def forward(self, history: Tensor) -> Known:
+        """What the sums (B, H, 5, R, C) of the past tell of the time of issue."""
         last = history[:, -1:]
         remembered = torch.einsum("mh,bhsrc->bmsrc", self.memories, history)
         spread = self._spread(remembered)  # (B, M, W, 5, R, C)
@@ -123,7 +132,8 @@ class Analysis(nn.Module):
         smooth = drift[:, self.turning]
         density = torch.cat([last, spread], 1)
         count = (density[:, :, 2] + density[:, :, 4]).clamp_min(0)  # rounding of the transform
-        return torch.cat([drift, smooth - _seen_of(smooth, last)], 1), count
+        fields = torch.cat([drift, smooth - _seen_of(smooth, last)], 1)
+        return Known(fields, count, remembered[:, self.lasting])
 
     def _spread(self, equations: Tensor) -> Tensor:
         """Smooth (B, M, 5, R, C) by every width: (B, M, W, 5, R, C)."""
@@ -134,7 +144,7 @@ class Analysis(nn.Module):
         return torch.fft.irfft(spectrum, n=equations.shape[-1])
 
 
-def _gaussian(size: int, width: float) -> Tensor:
+def gaussian(size: int, width: float) -> Tensor:
     """Weights (size, size) of a Gaussian of standard deviation `width`, each row normalised on the line."""
     if width == 0:
         return torch.eye(size)
@@ -142,7 +152,7 @@ def _gaussian(size: int, width: float) -> Tensor:
     return torch.exp(-0.5 * (apart / width) ** 2) / (width * float(np.sqrt(2 * np.pi)))
 
 
-def _transfer(layout: Layout, width: float) -> Tensor:
+def transfer(layout: Layout, width: float) -> Tensor:
     """A Gaussian's transfer function (R, C // 2 + 1) along every row of a cyclic layout.
 
     `width` is in rows; on the sphere that is more columns the nearer the pole, at most a sixth of a turn.

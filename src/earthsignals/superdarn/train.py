@@ -22,7 +22,7 @@ from earthsignals.superdarn.losses import SightLoss
 from earthsignals.superdarn.model import Forecaster, along_sight, carried
 from earthsignals.superdarn.params import SuperdarnParams
 from earthsignals.superdarn.samples import Samples
-from earthsignals.superdarn.start import fit_start
+from earthsignals.superdarn.start import NormalEquations
 from earthsignals.training import Trained, fit, resume_key
 from earthsignals.training.loggers import logging_to
 
@@ -54,13 +54,15 @@ def train_forecast(
     forecaster = Forecaster(params.grid, params.state, params.network, options.time_step)
     forecaster.noise = options.noise_factor
     training, validation = (_samples(grid, split, params, forecaster) for split in ("train", "validation"))
-    issues = grid.issues("train", 1, forecaster.leads, params.state.stride)
-    error = fit_start(forecaster.start, forecaster.analysis, grid, issues, params.state.shrinkage)
+    prior = None
+    if options.initial_checkpoint is not None:
+        prior = _take_over(forecaster, options.initial_checkpoint)
+    equations = NormalEquations(forecaster.start, forecaster.analysis, prior)
+    equations.add(grid, grid.issues("train", 1, forecaster.leads, params.state.stride))
+    error = equations.solve(grid, params.state.shrinkage)
     forecaster.lead_weight.copy_(torch.from_numpy(1 / np.maximum(error, 1.0)))
     velocity = grid.velocity[np.isin(grid.frame, np.flatnonzero(grid.split == 0))]
     forecaster.scale.fill_(max(1.0, float(np.sqrt(np.mean(velocity.astype(np.float64) ** 2)))))
-    if options.initial_checkpoint is not None:
-        _take_over(forecaster, options.initial_checkpoint)
     key = resume_key(
         params.model_dump(mode="json", include={"grid", "state", "network", "train"}),
         _digest(grid), _md5_of(options.initial_checkpoint),
@@ -72,8 +74,8 @@ def train_forecast(
         )  # fmt: skip
     forecaster.gain.copy_(fit_gain(forecaster, validation, options.batch_size))
     # All is chosen: the start may learn from the validation block, too.
-    both = [grid.issues(split, 1, forecaster.leads, params.state.stride) for split in ("train", "validation")]
-    fit_start(forecaster.start, forecaster.analysis, grid, np.concatenate(both), params.state.shrinkage)
+    equations.add(grid, grid.issues("validation", 1, forecaster.leads, params.state.stride))
+    equations.solve(grid, params.state.shrinkage)
     save_model(
         out, forecaster, params.grid, params.state, params.network, params=params.model_dump(mode="json")
     )
@@ -121,8 +123,11 @@ def _samples(grid: GridFile, split: str, params: SuperdarnParams, forecaster: Fo
     return Samples(grid, issues, forecaster.analysis.history, forecaster.leads)
 
 
-def _take_over(forecaster: Forecaster, path: str) -> None:
-    """Weights of the network from another model; its linear start stays behind."""
+def _take_over(forecaster: Forecaster, path: str) -> torch.Tensor:
+    """Weights of the network from another model; its linear start stays behind but for its climatology.
+
+    Returns that, (2, R, C) in m/s.
+    """
     model = load_model(path)
     try:
         forecaster.network.load_state_dict(model.forecaster.network.state_dict())
@@ -132,6 +137,7 @@ def _take_over(forecaster: Forecaster, path: str) -> None:
             f"{path} is another network than superdarn.network describes ({reason}): set these to the "
             "checkpoint's, or leave superdarn.train.initial_checkpoint empty"
         ) from None
+    return model.forecaster.start.climatology
 
 
 def _digest(grid: GridFile) -> str:

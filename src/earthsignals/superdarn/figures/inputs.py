@@ -123,6 +123,7 @@ class Weights:
     spread: (L, 2, memories, widths) of all other fields, where they lie and turned back together. across:
     the same of their components across what the last frame saw, NaN where there is no such field. carry:
     (L, 2) shares of what a radar itself last saw of a cell, and of what it saw beyond the cell's drift.
+    climatology: (L, 2) of the climatology at any strength together.
     """
 
     leads: np.ndarray
@@ -130,6 +131,7 @@ class Weights:
     spread: np.ndarray
     across: np.ndarray
     carry: np.ndarray
+    climatology: np.ndarray
     memories_minutes: tuple[float, ...]
     widths_cells: tuple[float, ...]
 

@@ -42,13 +42,13 @@ def read_weights(model: ForecastModel) -> Weights:
     memories, widths = model.state.memories_minutes, model.state.widths_cells
     pairs, turning = len(memories) * len(widths), np.array(start.turning, int)
     spread = fixed[..., 1 : 1 + pairs].copy()
-    spread[..., turning - 1] += turned
+    spread[..., turning - 1] += turned[..., : len(turning)]
     across = np.full_like(spread, np.nan)
     across[..., turning - 1] = fixed[..., 1 + pairs :]
     shape = (*damping.shape, len(memories), len(widths))
     return Weights(
         np.asarray(model.leads_minutes), damping + fixed[..., 0], spread.reshape(shape),
-        across.reshape(shape), carry, memories, widths,
+        across.reshape(shape), carry, turned[..., len(turning) :].sum(-1), memories, widths,
     )  # fmt: skip
 
 

@@ -18,10 +18,10 @@ LEADS = (10, 30, 60)
 def start(inputs: Inputs) -> Figure:
     """Coefficients of the linear start.
 
-    Left: of the last frame by itself, in cells it saw, and of a radar's own views. Right: of the fields of
-    each memory (rows, minutes over which observations lose their weight) and width (columns, of the spatial
-    weight) at three leads: for cells that the last frame saw, for their components across what it saw, and
-    for cells that it did not see.
+    Left: of the last frame by itself, in cells it saw, of a radar's own views, and of the climatology. Right:
+    of the fields of each memory (rows, minutes over which observations lose their weight) and width (columns,
+    of the spatial weight) at three leads: for cells that the last frame saw, for their components across what
+    it saw, and for cells that it did not see.
     """
     import matplotlib.pyplot as plt
     from matplotlib.cm import ScalarMappable
@@ -65,10 +65,12 @@ def _last(axes: Axes, weights: Weights) -> None:
         (weights.last[:, 1], "blue", "the cell's drift in the last frame"),
         (weights.carry[:, 0], "orange", "what the radar itself last saw"),
         (weights.carry[:, 1], "green", "… beyond the cell's drift"),
+        (weights.climatology[:, 1], "purple", "the climatology"),
+        (weights.climatology[:, 0], "sky", "… in cells not seen"),
     ):
         axes.plot(weights.leads, values, color=house.COLOURS[colour], label=label)
     axes.axhline(0, color="0.4", lw=0.6)
-    axes.set(xlabel="minutes ahead", ylabel="coefficient, in cells that were seen", xlim=(0, None))
+    axes.set(xlabel="minutes ahead", ylabel="coefficient", xlim=(0, None))
     axes.legend(loc="lower left", bbox_to_anchor=(-0.05, 1.0))
 
 

@@ -1,7 +1,7 @@
 """The interplanetary magnetic field that drives the convection: By and Bz, minute by minute.
 
 Three things add up: sectors (levels that hold for hours and change within minutes), Ornstein-Uhlenbeck
-wandering of some two hours, and storms of some hours of strong southward field. The sizes are those of the
+wandering of some three hours, and storms of some hours of strong southward field. The sizes are those of the
 near-Earth solar wind (standard deviations of 3-4 nT in both components, storms of -6 to -15 nT).
 """
 
@@ -12,10 +12,10 @@ import numpy as np
 from earthsignals.compute.seeds import philox
 from earthsignals.superdarn.simulation.series import DAY_MINUTES, number_of, ornstein_uhlenbeck, stream
 
-SECTOR_MINUTES = 360
+SECTOR_MINUTES = 480
 SECTOR_NT = (2.8, 2.0)  # of By, Bz
 WANDER_NT = (1.8, 1.8)
-WANDER_MINUTES = (160.0, 120.0)
+WANDER_MINUTES = (200.0, 160.0)
 TURN_MINUTES = 4.0
 STORM_SHARE = 0.35  # of days on which a storm begins
 STORM_NT = (6.0, 13.0)
@@ -58,7 +58,7 @@ def smoothed(values: np.ndarray, memory_minutes: float) -> np.ndarray:
 
 
 def _sectors(seed: int, day: int, minutes: np.ndarray) -> np.ndarray:
-    """Levels (1440, 2) that turn at a random minute of every span of six hours."""
+    """Levels (1440, 2) that turn at a random minute of every span of eight hours."""
     per_day = DAY_MINUTES // SECTOR_MINUTES
     first = number_of(day) * per_day - 1
     out = np.zeros((len(minutes), 2))

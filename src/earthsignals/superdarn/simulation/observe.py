@@ -38,7 +38,7 @@ MISPLACED = 0.25
 """Standard deviation of a radar's own field of error over the day's root mean square velocity."""
 MISPLACED_LENGTHS_KM, MISPLACED_MEMORY_MINUTES = (150.0, 600.0), (60.0, 180.0)
 MOST_SAMPLES = 16  # gates and scans whose median a cell's velocity is
-UNEVEN = 1.05  # standard deviation of the logarithm of a vector's own noise level: most fits are good, few bad
+UNEVEN = 1.05  # standard deviation of the logarithm of a vector's noise level: most fits are good, few bad
 TAIL_FREEDOM = 4  # of Student's t: fits go wrong more often than a normal law has it
 GROUND_M_S, GROUND_REMOVED = 30.0, 0.75  # slow echoes pass for ground scatter and are taken out
 RESOLUTION_M_S = 1 / 64

@@ -37,9 +37,9 @@ class SimulationParams(Section):
     first_day: dt.date = dt.date(2015, 3, 1)
     radars: int = Field(22, ge=1, le=64)
     """Northern radars that take part, those of the shared table in its order."""
-    noise_m_s: NonNegative = 36.0
+    noise_m_s: NonNegative = 34.0
     """Typical standard deviation of a velocity's own error, before the radar's median over a cell."""
-    turbulence_m_s: NonNegative = 100.0
+    turbulence_m_s: NonNegative = 105.0
     """Drift on scales of some hundred kilometres and some minutes, on top of the convection."""
     drop_out: Share = 0.03
     """Share of radar-hours without any record."""
@@ -101,7 +101,7 @@ class StateParams(Section):
     """Weight of "no drift", in observations."""
     shrinkage: float = Field(0.01, ge=0, le=10)
     """Of the linear start's coefficients, relative to the variance of what they multiply."""
-    stride: int = Field(3, ge=1, le=10_000)
+    stride: int = Field(6, ge=1, le=10_000)
     """Frames from one time of issue to the next, when the linear start is fitted."""
 
 
@@ -134,7 +134,7 @@ class NetworkParams(Section):
 class TrainParams(TrainingOptions):
     """The recipe of the forecast."""
 
-    epochs: int = Field(6, ge=1, le=100_000)
+    epochs: int = Field(4, ge=1, le=100_000)
     batch_size: int = Field(8, ge=1, le=1_000_000)
     learning_rate: float = Field(1e-3, gt=0, le=10)
     weight_decay: float = Field(0.01, ge=0, le=1)
@@ -143,7 +143,7 @@ class TrainParams(TrainingOptions):
     patience: int = Field(3, ge=0, le=100_000)
     time_step: int = Field(3, ge=1, le=1000)
     """Steps of the rollout, each of `network.levels` frames."""
-    stride: int = Field(6, ge=1, le=10_000)
+    stride: int = Field(12, ge=1, le=10_000)
     """Frames from one time of issue to the next, in training."""
     noise_factor: float = Field(0.1, ge=0, le=10)
     """Noise added to the levels in training, over the observations' standard deviation."""
@@ -159,7 +159,7 @@ class EvaluateParams(Section):
     leads_minutes: tuple[Annotated[int, Field(ge=1, le=1440)], ...] = Field(
         (2, 10, 20, 30, 40, 50, 60), min_length=1
     )
-    stride: int = Field(3, ge=1, le=10_000)
+    stride: int = Field(6, ge=1, le=10_000)
     """Frames from one time of issue to the next."""
     block_hours: float = Field(2.0, gt=0, le=240)
     """Length of the blocks of time that intervals are drawn over."""

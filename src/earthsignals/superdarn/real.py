@@ -206,7 +206,8 @@ def judge_day(
     options = params.train.model_copy(
         update={"initial_checkpoint": initial, "stride": min(params.train.stride, TRAIN_STRIDE)}
     )
-    params = params.model_copy(update={"train": options})
+    state = params.state.model_copy(update={"stride": min(params.state.stride, TRAIN_STRIDE)})
+    params = params.model_copy(update={"train": options, "state": state})
     grid = grid_of(day.vectors, params.grid, partial(halves, midnight_s=day.midnight_s))
     with tempfile.TemporaryDirectory(prefix="earthsignals-real-") as folder:
         out = Path(folder) / "best_model.pt"

@@ -15,7 +15,7 @@ from earthsignals.superdarn.simulation.series import ornstein_uhlenbeck, stream
 WAVES = 320
 LENGTHS_KM = (70.0, 500.0)
 """Wavelengths over 2π: log-uniform between these."""
-MEMORY_MINUTES = (6.0, 10.0)
+MEMORY_MINUTES = (4.0, 8.0)
 """Of the shortest and of the longest waves."""
 GUST_WAVES = 48
 GUST_LENGTHS_KM = (300.0, 1200.0)

@@ -68,7 +68,8 @@ repro: setup ## reproduce all pipelines, or PIPELINE=tdlas, then show the headli
 	@earthsignals summary $(PIPELINE)
 
 test: setup ## run all tests
-	python -m pytest -q --ignore tests/services
+	@# A file stays in one process, and each process computes on one thread: files run side by side.
+	OMP_NUM_THREADS=1 python -m pytest -q -n logical --maxprocesses 4 --dist loadfile --ignore tests/services
 
 test-services: setup ## install and run real servers (PostgreSQL, sshd, S3, SLURM, Chromium) and test with them
 	@for name in sshd s3 postgres slurm chromium; do \

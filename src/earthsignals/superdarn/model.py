@@ -110,10 +110,8 @@ class Forecaster(nn.Module):
         """`values` (B, …, C), the columns of each item moved on by its own `roll`."""
         if not self.analysis.cyclic:
             return values
-        columns = values.shape[-1]
-        index = (torch.arange(columns, device=values.device) - roll[:, None]) % columns
-        shape = (len(values),) + (1,) * (values.dim() - 2) + (columns,)
-        return values.gather(-1, index.reshape(shape).expand_as(values))
+        # One by one: the gradient of a gather is slow where it must be deterministic.
+        return torch.stack([one.roll(int(shift), -1) for one, shift in zip(values, roll, strict=True)])
 
 
 def along_sight(drift: Tensor, lead: Tensor, cell: Tensor, north: Tensor, east: Tensor) -> Tensor:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pydarnio
 import pytest
 
 from earthsignals.storage import EarthSignalsError
 from earthsignals.superdarn.records.explore import explore
+from earthsignals.superdarn.records.filelists import fitacf_to_filelists
 from earthsignals.superdarn.records.gridfile import write_grid
 from earthsignals.superdarn.records.vectors import Vectors
 from tests.superdarn.record_stand_ins import MIDNIGHT, fitacf_record, some_vectors, write_fitacf
@@ -61,6 +64,43 @@ def test_faults_are_told_and_nothing_is_touched(folder: Path) -> None:
     assert faults["cut.grid"][0].startswith("bytes of damaged records: ")
     assert faults["note.txt"][0].startswith("note.txt: no SuperDARN file")
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("stid", ["five", np.nan, 1e30, -3.0, np.int16([5, 6])])
+def test_records_without_a_possible_radar_are_counted(tmp_path: Path, stid: Any) -> None:
+    """The file's other records are told as ever."""
+    records = [fitacf_record(16, MIDNIGHT + 60 * n, 3, np.ones(2), np.arange(2)) for n in range(3)]
+    write_fitacf(tmp_path / "a", [records[0] | {"stid": stid}, records[1] | {"time.us": "x"}, records[2]])
+    (file,) = explore(tmp_path).files
+    assert file.radars == (16,) and file.records == 3 and file.first_s == MIDNIGHT + 120
+    assert file.faults == ("records without a possible radar: 1", "records without a possible time: 1")
+    write_fitacf(tmp_path / "a", [record | {"stid": stid} for record in records])
+    found = explore(tmp_path)
+    assert found.files[0].faults == ("records without a possible radar: 3",)
+    assert "files with faults: 1" in found.to_text()
+    with pytest.raises(EarthSignalsError, match="no readable fitacf file"):
+        fitacf_to_filelists(tmp_path, 60)
+    write_fitacf(tmp_path / "b", records)
+    assert fitacf_to_filelists(tmp_path, 60).refused == {"a": "records without a possible radar: 3"}
+
+
+@pytest.mark.parametrize(
+    "fields, fault, radars",
+    [
+        ({"nvec": "many"}, "records whose nvec is not the number of their vectors: 2", (5, 65)),
+        ({"stid": "five"}, "records without a possible radar: 2", ()),
+        ({"stid": np.float32([1e30, 5])}, "records without a possible radar: 2", ()),
+    ],
+)
+def test_odd_grid_records_are_faults(
+    tmp_path: Path, fields: dict[str, Any], fault: str, radars: tuple[int, ...]
+) -> None:
+    write_grid(tmp_path / "a.grid", some_vectors(2))
+    records = pydarnio.read_dmap(str(tmp_path / "a.grid"), mode="lax")[0]
+    write_fitacf(tmp_path / "a.grid", [record | fields for record in records])
+    found = explore(tmp_path)
+    assert [(file.radars, file.faults) for file in found.files] == [(radars, (fault,))]
+    assert fault in found.to_text()
 
 
 def test_text_and_rows(folder: Path) -> None:

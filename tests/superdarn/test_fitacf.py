@@ -81,6 +81,7 @@ def test_medians_of_groups() -> None:
         ({"p_l": np.full(75, 2.9, "f4")}, "echoes too weak"),
         ({"v": np.full(75, -2501, "f4")}, "echoes too fast"),
         ({"v_e": np.full(75, 201, "f4")}, "echoes of uncertain velocity"),
+        ({"v_e": np.full(75, -1, "f4")}, "echoes of uncertain velocity"),
         ({"w_l": np.full(75, 1001, "f4")}, "echoes too wide"),
         ({"v": np.full(75, np.nan, "f4")}, "echoes not finite"),
         ({"slist": np.full(75, 80, "i2")}, "echoes beyond the ranges"),
@@ -152,6 +153,38 @@ def test_spoilt_records_cost_themselves_alone() -> None:
         "records without a possible beam": 1, "records of unknown radars": 1,
     }  # fmt: skip
     assert found.equals(vectors_of(records[5:], PARAMS)[0])
+
+
+@pytest.mark.parametrize(
+    "fields, reason",
+    [
+        ({"time.us": "never"}, "records without a possible time"),
+        ({"time.us": np.zeros(2, "i4")}, "records without a possible time"),
+        ({"time.us": np.nan}, "records without a possible time"),
+        ({"time.us": -5e6}, "records without a possible time"),
+        ({"stid": "five"}, "records without a possible radar"),
+        ({"channel": 1e9}, "records without a possible radar"),
+        ({"channel": np.inf}, "records without a possible radar"),
+        ({"bmnum": np.inf}, "records without a possible beam"),
+        ({"nrang": 1e30}, "records without a possible beam"),
+        ({"slist": "abc"}, "records with unequal or missing gate fields"),
+        ({"slist": None}, "records with unequal or missing gate fields"),
+        ({name: 1.0 for name in fitacf._GATES}, "records with unequal or missing gate fields"),
+        ({name: np.ones((1, 75)) for name in fitacf._GATES}, "records with unequal or missing gate fields"),
+    ],
+)
+def test_fields_that_make_no_sense_cost_their_record_alone(fields: dict[str, Any], reason: str) -> None:
+    records = _scan(MIDNIGHT)
+    spoilt = {name: value for name, value in (records[3] | fields).items() if value is not None}
+    whole = [*records[:3], *records[4:]]
+    found, notes = vectors_of([*whole, spoilt], PARAMS)
+    counts = counted(notes)
+    del counts["echoes beyond the ranges"]
+    assert counts.pop(reason) == 1
+    # A beam whose echoes are lost still looked: cells that it shares are seen by fewer of their gates.
+    assert counts.keys() <= {"echoes of cells seen too rarely"} and len(found) > 150
+    if "gate" not in reason:
+        assert found.equals(vectors_of(whole, PARAMS)[0]) and not counts
 
 
 def test_channels_are_radars_of_their_own() -> None:

@@ -113,6 +113,32 @@ def test_vectors_without_a_place_are_left_out_and_counted(tmp_path: Path) -> Non
     assert len(found) == len(vectors) - 3
 
 
+@pytest.mark.parametrize(
+    "name, value", [("stid", 100_005), ("stid", np.nan), ("stid", -5), ("stid", 5.5), ("channel", 1e9)]
+)
+def test_radars_that_are_none_are_left_out_and_counted(tmp_path: Path, name: str, value: float) -> None:
+    """Cast to int16 they would be other radars: 100,005 would be -31,067."""
+    vectors = some_vectors()
+    write_grid(tmp_path / "a.grid", vectors)
+    records = read_grid(tmp_path / "a.grid")[1].records
+    spoilt = records[0][f"vector.{name}"].astype(np.float64)
+    spoilt[:3] = value
+    found, notes = vectors_of(_spoilt(records, 0, **{f"vector.{name}": spoilt}))
+    assert counted(notes) == {"vectors without a possible radar": 3}
+    assert len(found) == len(vectors) - 3
+
+
+@pytest.mark.parametrize("nvec", [np.int16([12, 11]), "many", np.zeros(2, np.int16)])
+def test_nvec_that_does_not_add_up_is_told(tmp_path: Path, nvec: Any) -> None:
+    """The vectors are there and are kept."""
+    vectors = some_vectors()
+    write_grid(tmp_path / "a.grid", vectors)
+    records = read_grid(tmp_path / "a.grid")[1].records
+    found, notes = vectors_of(_spoilt(records, 1, nvec=nvec))
+    assert counted(notes) == {"records whose nvec is not the number of their vectors": 1}
+    assert found.equals(vectors)
+
+
 def test_angles_come_in_one_turn(tmp_path: Path) -> None:
     vectors = some_vectors(1, 4, (5,))
     write_grid(tmp_path / "a.grid", vectors)

@@ -24,12 +24,14 @@ from tests.superdarn.record_stand_ins import some_vectors
 NAME = "20150301.sas.v3.0.grid.nc"
 
 
-def _write(path: Path, leave_out: str = "", lat: float | None = 52.16, **changes: Any) -> Path:
+def _write(
+    path: Path, leave_out: str = "", lat: Any = 52.16, format: str = "NETCDF4", **changes: Any
+) -> Path:
     vectors = some_vectors(stids=(5,))
     columns = {key: getattr(vectors, key).astype(np.float64) for key in VARIABLES} | changes
     for key in ("start_s", "end_s"):
         columns[key] = columns[key] / 86400.0 + MJD_OF_EPOCH
-    with netCDF4.Dataset(path, "w") as file:
+    with netCDF4.Dataset(path, "w", format=format) as file:
         file.createDimension("npts", len(vectors))
         for key, variable in VARIABLES.items():
             if key != leave_out:
@@ -90,6 +92,52 @@ def test_a_file_cut_off_and_one_of_something_else(tmp_path: Path) -> None:
         file.createDimension("x", 1)
     with pytest.raises(Unusable, match="no SuperDARN file"):
         read_vectors(tmp_path / "20150301.sas.other.nc", GriddingParams())
+
+
+@pytest.mark.parametrize("format", ["NETCDF4", "NETCDF3_CLASSIC"])
+def test_a_file_cut_off_is_called_so(tmp_path: Path, format: str) -> None:
+    """Of the classic format the beginning can be opened: its length says it."""
+    path = _write(tmp_path / NAME, format=format)
+    assert len(read_vectors(path, GriddingParams()).vectors) == 60
+    path.write_bytes(path.read_bytes()[:-2000])
+    with pytest.raises(Unusable, match=f"^a/{NAME}: .* cut off or damaged") as raised:
+        read_vectors(path, GriddingParams(), f"a/{NAME}")
+    assert raised.value.reason == "damaged netCDF" and str(tmp_path) not in str(raised.value)
+
+
+def test_lengths_that_no_such_file_can_hold(tmp_path: Path) -> None:
+    """Ten kilobytes that claim 2e9 vectors: refused before anything is read."""
+    with netCDF4.Dataset(tmp_path / NAME, "w") as file:
+        file.createDimension("npts", 2_000_000_000)
+        for variable in VARIABLES.values():
+            file.createVariable(variable, "f4", ("npts",), chunksizes=(100_000,), zlib=True)
+    assert (tmp_path / NAME).stat().st_size < 100_000
+    with pytest.raises(Unusable, match=f"{NAME}: claims 2,000,000,000 vectors in .* bytes"):
+        read_vectors(tmp_path / NAME, GriddingParams())
+
+
+def test_variables_that_are_no_numbers(tmp_path: Path) -> None:
+    path = _write(tmp_path / NAME, leave_out="kvect")
+    with netCDF4.Dataset(path, "a") as file:
+        file.createVariable("vector.kvect", str, ("npts",))[0] = "north"
+    with pytest.raises(Unusable, match=r"vector\.kvect holds no numbers"):
+        read_netcdf(path)
+
+
+@pytest.mark.parametrize("lat", [np.nan, np.inf, "north", np.array([52.16, 52.16])])
+def test_a_place_that_is_none_is_no_proof_of_the_name(tmp_path: Path, lat: Any) -> None:
+    with pytest.raises(Unusable, match="its attributes lat and lon are no place"):
+        read_netcdf(_write(tmp_path / NAME, lat=lat))
+    assert len(read_netcdf(_write(tmp_path / NAME, lat=None))[0]) == 60  # without: nothing to compare with
+
+
+def test_vectors_of_the_other_hemisphere_are_counted(tmp_path: Path) -> None:
+    """Saskatoon sees nothing of the south."""
+    mlat = some_vectors(stids=(5,)).mlat.astype("f8")
+    mlat[:3] *= -1
+    found, notes = read_netcdf(_write(tmp_path / NAME, mlat=mlat))
+    assert len(found) == 57 and np.all(found.mlat > 0)
+    assert counted(notes) == {"vectors in another hemisphere than their radar": 3}
 
 
 def test_azimuths_point_along_the_flow(real_data: Path) -> None:

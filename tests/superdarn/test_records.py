@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import os
 import pickle
 import struct
 from pathlib import Path
@@ -17,6 +18,7 @@ from earthsignals.superdarn.records import dmap
 from earthsignals.superdarn.records.dmap import read_dmap_records
 from earthsignals.superdarn.records.gridfile import read_grid, write_grid
 from earthsignals.superdarn.records.kinds import kind_of
+from earthsignals.superdarn.records.netcdf import read_netcdf
 from earthsignals.superdarn.records.notes import Note, Unusable, counted
 from earthsignals.superdarn.records.read import files_below, read_vectors
 from earthsignals.superdarn.records.vectors import DTYPES, Vectors
@@ -161,6 +163,13 @@ def _large() -> bytes:
     return bytes(pydarnio.write_dmap(records))
 
 
+def test_bytes_after_the_end_of_bzip2_are_counted(grid: bytes) -> None:
+    """Further streams (pbzip2) are no such bytes."""
+    packed = bz2.compress(grid)
+    reading = read_dmap_records(packed + packed + b"garbage", "grid", "a.bz2")
+    assert len(reading) == 18 and counted(reading.notes) == {"bytes after the compressed stream": 7}
+
+
 def test_bzip2_of_which_nothing_can_be_had(grid: bytes) -> None:
     with pytest.raises(Unusable, match=r"x\.bz2: a truncated bzip2 file of which nothing can be had; fetch"):
         read_dmap_records(bz2.compress(grid)[:60], "grid", "x.bz2")
@@ -265,9 +274,33 @@ def test_fields_of_other_types_are_a_sentence_too(tmp_path: Path) -> None:
     strange = [fitacf_record(5, 1_425_168_000, 3, np.ones(2), np.arange(2)) | {"stid": "five"}]
     found = read_vectors(write_fitacf(tmp_path / "a", strange), PARAMS)
     assert len(found.vectors) == 0 and counted(found.notes) == {"records without a possible radar": 1}
-    strange = [fitacf_record(5, 1_425_168_000, 3, np.ones(2), np.arange(2)) | {"time.us": "never"}]
-    with pytest.raises(Unusable, match="its fields hold what no such file has"):
-        read_vectors(write_fitacf(tmp_path / "a", strange), PARAMS)
+
+
+def test_what_no_reader_foresaw_is_a_sentence_too(
+    tmp_path: Path, grid: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OverflowError("too large")
+
+    (tmp_path / "a").write_bytes(grid)
+    monkeypatch.setattr("earthsignals.superdarn.records.read.read_grid", fail)
+    with pytest.raises(Unusable, match=r"a: its fields hold what no such file has \(too large\)"):
+        read_vectors(tmp_path / "a", PARAMS)
+
+
+def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
+    """To open a pipe by its path would wait for ever."""
+    os.mkfifo(tmp_path / "pipe.grid")
+    (tmp_path / "link.grid").symlink_to(tmp_path / "pipe.grid")
+    for name in ("pipe.grid", "link.grid", "."):
+        for read in (kind_of, lambda path: read_vectors(path, PARAMS),
+                     lambda path: read_dmap_records(path, "grid"), read_netcdf):  # fmt: skip
+            with pytest.raises(Unusable, match="no regular file"):
+                read(tmp_path / name)
+    with pytest.raises(Unusable, match="no regular file"):
+        files_below(tmp_path / "pipe.grid")
+    (tmp_path / "a.grid").write_bytes(b"x")
+    assert files_below(tmp_path) == [tmp_path / "a.grid"]  # pipes below a folder are left alone
 
 
 def test_files_below(tmp_path: Path) -> None:

@@ -138,6 +138,8 @@ def test_every_knob_of_the_recipe_changes_the_model(grid, trained, tmp_path: Pat
     for section, changed in (
         ("train", {"noise_factor": 0.5}), ("train", {"seed": 4}), ("state", {"ridge": 1.0}),
         ("state", {"shrinkage": 0.5}), ("state", {"stride": 5}), ("network", {"mlp_ratio": 2.0}),
+        ("state", {"history_minutes": 12}), ("state", {"memories_minutes": [0.0, 6.0]}),
+        ("state", {"widths_cells": [0.0, 1.0]}), ("train", {"time_step": 3}),
     ):  # fmt: skip
         out = tmp_path / "other.pt"
         train_forecast(
@@ -164,6 +166,36 @@ def test_another_grid_and_another_network_are_refused(trained, grid, tmp_path: P
     params = _params(network={"embed_dim": 16}, train={"initial_checkpoint": str(trained[1])})
     with pytest.raises(EarthSignalsError, match="another network"):
         train_forecast(grid, params, SETTINGS, tmp_path / "m.pt", resume_root=tmp_path / "r")
+
+
+def test_training_goes_on_from_another_model(trained, grid, tmp_path: Path) -> None:
+    """The network's weights and the climatology are taken over; the start is fitted to the new records."""
+    first = load_model(trained[1]).forecaster
+    params = _params(train={"initial_checkpoint": str(trained[1]), "epochs": 1, "learning_rate": 1e-9})
+    train_forecast(grid, params, SETTINGS, tmp_path / "m.pt", resume_root=tmp_path / "r")
+    second = load_model(tmp_path / "m.pt").forecaster
+    torch.testing.assert_close(second.network.state_dict(), first.network.state_dict(), rtol=0, atol=1e-6)
+    # A single block has no climatology of its own.
+    assert torch.equal(second.start.climatology, first.start.climatology)
+    torch.testing.assert_close(second.start.fixed, first.start.fixed)
+
+
+def test_the_start_keeps_its_digits_whatever_the_networks_precision(grid) -> None:
+    forecaster = _forecaster(_params()).eval()
+    torch.nn.init.normal_(forecaster.start.fixed)
+    history, hours, roll, *_ = Samples(grid, np.array([30]), 10, 10).batch(np.array([0]), 0)
+    _, plain = forecaster(history, hours, roll)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        _, mixed = forecaster(history, hours, roll)
+    assert torch.equal(plain, mixed)
+
+
+def test_what_is_judged_changes_nothing(grid, trained, tmp_path: Path) -> None:
+    """Other velocities in the test block leave the checkpoint's bytes as they are."""
+    other = world(drift, 140, radars=2, share=0.5, noise=60.0, splits=thirds)
+    other.velocity[int(other.offsets[105]) :] *= 3
+    train_forecast(other, _params(), SETTINGS, tmp_path / "m.pt", resume_root=tmp_path / "r")
+    assert (tmp_path / "m.pt").read_bytes() == trained[1].read_bytes()
 
 
 def test_a_file_that_is_no_model_is_told(trained, tmp_path: Path) -> None:

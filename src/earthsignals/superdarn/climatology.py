@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from earthsignals.superdarn.state import SUMS, gaussian, solve, transfer
+from earthsignals.superdarn.state import SUMS, gaussian, solve, terms, transfer
 
 if TYPE_CHECKING:
     from earthsignals.superdarn.grid import GridFile
@@ -42,10 +42,8 @@ def block_sums(grid: GridFile, frames: np.ndarray) -> dict[int, np.ndarray]:
         here = (chosen & (grid.block == block))[grid.frame]
         column = (grid.column[here] + roll[grid.frame[here]]) % columns
         cell = grid.row[here].astype(np.int64) * columns + column
-        azimuth = np.deg2rad(grid.kvect[here].astype(np.float64))
-        north, east, velocity = np.cos(azimuth), np.sin(azimuth), grid.velocity[here]
-        terms = (velocity * north, velocity * east, north * north, north * east, east * east)
-        sums = [np.bincount(cell, term, rows * columns).reshape(rows, columns) for term in terms]
+        found = terms(grid.kvect[here], grid.velocity[here])
+        sums = [np.bincount(cell, term, rows * columns).reshape(rows, columns) for term in found]
         out[int(block)] = np.stack(sums)
     return out
 

@@ -43,7 +43,7 @@ class GridFile:
     split: np.ndarray
     """(T,) uint8: 0 train, 1 validation, 2 test."""
     block: np.ndarray
-    """(T,) int32: block of time, from 0 in its order. Splits are made of whole blocks."""
+    """(T,) int32: block of time, from 0 in its order. Where splits are given by blocks, whole ones."""
     segment: np.ndarray
     """(T,) int32: frames of a segment follow each other at the cadence; between segments time is missing."""
     activity: np.ndarray

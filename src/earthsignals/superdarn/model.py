@@ -65,12 +65,14 @@ class Forecaster(nn.Module):
             roll: (B,) int64 columns, `Layout.roll_of(mlt_zero)`.
             network: False leaves the start as it is.
         """
-        known = self.analysis(history)
-        start = self.start(known, roll)
+        # Sums of squares and transforms need all their digits, whatever the network's precision.
+        with torch.autocast(history.device.type, enabled=False):
+            known = self.analysis(history)
+            start = self.start(known, roll)
+            equations = history[:, -self.levels :]
+            drift = solve(equations, LAST_RIDGE) / self.scale
         if not network:
             return start, start
-        equations = history[:, -self.levels :]
-        drift = solve(equations, LAST_RIDGE) / self.scale
         observed = ((equations[:, :, 2] + equations[:, :, 4]) > 0).to(drift.dtype)[:, :, None]
         if self.training and self.noise:
             drift = drift + self.noise * torch.randn_like(drift) * observed

@@ -82,7 +82,7 @@ class GridParams(Section):
 
 
 class SplitParams(Section):
-    """Blocks of time, in their order: training, validation, test. What is forecast never crosses a border."""
+    """Blocks of time, in their order: training, validation, test. Forecasts stay within one of them."""
 
     validation_fraction: float = Field(0.17, gt=0, lt=1)
     test_fraction: float = Field(0.25, gt=0, lt=1)
@@ -134,7 +134,7 @@ class NetworkParams(Section):
 class TrainParams(TrainingOptions):
     """The recipe of the forecast."""
 
-    epochs: int = Field(4, ge=1, le=100_000)
+    epochs: int = Field(3, ge=1, le=100_000)
     batch_size: int = Field(8, ge=1, le=1_000_000)
     learning_rate: float = Field(1e-3, gt=0, le=10)
     weight_decay: float = Field(0.01, ge=0, le=1)

@@ -99,14 +99,20 @@ class NormalEquations:
     def add(self, grid: GridFile, issues: np.ndarray) -> None:
         """Take in all vectors observed at each lead after the frames `issues`.
 
-        Their blocks join the climatology; each issue is shown that of the other blocks.
+        What their blocks hold of their splits joins the climatology; each issue is shown that of the blocks
+        that neither it nor its last lead lies in.
         """
-        new = block_sums(grid, np.flatnonzero(np.isin(grid.block, np.unique(grid.block[issues]))))
-        self.blocks |= new
-        others = {block: self._climatology(grid, block) for block in np.unique(grid.block[issues]).tolist()}
+        splits = np.unique(grid.split[issues])
+        learnt = np.isin(grid.block, np.unique(grid.block[issues])) & np.isin(grid.split, splits)
+        for block, found in block_sums(grid, np.flatnonzero(learnt)).items():
+            self.blocks[block] = self.blocks.get(block, 0.0) + found
+        means: dict[frozenset[int], Tensor] = {}
         with progress("fitting the linear start", len(issues), "issues") as bar:
             for issue in issues.tolist():
-                self._add_issue(grid, issue, others[int(grid.block[issue])])
+                own = frozenset(grid.block[[issue, issue + self.start.leads]].tolist())
+                if own not in means:
+                    means[own] = self._climatology(grid, own)
+                self._add_issue(grid, issue, means[own])
                 bar.advance()
 
     def solve(self, grid: GridFile, shrinkage: float) -> np.ndarray:
@@ -137,11 +143,12 @@ class NormalEquations:
         left = self.energy - 2 * damping * self.right[..., 0] + damping**2 * self.gram[..., 0, 0]
         return left.sum(1) / np.maximum(self.count.sum(1), 1)
 
-    def _climatology(self, grid: GridFile, without: int | None = None) -> Tensor:
-        """Mean drift of all blocks but one; the prior where there is a single one."""
-        if self.prior is not None and len(self.blocks) < 2:
-            return self.prior
-        return mean_drift(grid, [one for block, one in self.blocks.items() if block != without])
+    def _climatology(self, grid: GridFile, without: frozenset[int] = frozenset()) -> Tensor:
+        """Mean drift of all blocks but those; the prior, or zero, where a single block is all there is."""
+        others = [sums for block, sums in self.blocks.items() if block not in without]
+        if len(self.blocks) > 1 and others:
+            return mean_drift(grid, others)
+        return mean_drift(grid, []) if self.prior is None else self.prior
 
     @torch.no_grad()
     def _add_issue(self, grid: GridFile, issue: int, climatology: Tensor) -> None:

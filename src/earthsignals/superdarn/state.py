@@ -37,14 +37,18 @@ def sums(grid: GridFile, first: int, last: int) -> np.ndarray:
     here = slice(int(begin), int(end))
     cell = (grid.frame[here] - first).astype(np.int64) * (rows * columns)
     cell += grid.row[here].astype(np.int64) * columns + grid.column[here]
-    azimuth = np.deg2rad(grid.kvect[here].astype(np.float64))
-    north, east, velocity = np.cos(azimuth), np.sin(azimuth), grid.velocity[here]
     frames = last + 1 - first
-    terms = (velocity * north, velocity * east, north * north, north * east, east * east)
     out = np.empty((frames, SUMS, rows, columns), np.float32)
-    for number, term in enumerate(terms):
+    for number, term in enumerate(terms(grid.kvect[here], grid.velocity[here])):
         out[:, number] = np.bincount(cell, term, frames * rows * columns).reshape(frames, rows, columns)
     return out
+
+
+def terms(kvect: np.ndarray, velocity: np.ndarray) -> tuple[np.ndarray, ...]:
+    """v cos k, v sin k, cos² k, cos k sin k, sin² k of vectors (N,): float64 each."""
+    azimuth = np.deg2rad(np.asarray(kvect, np.float64))
+    north, east = np.cos(azimuth), np.sin(azimuth)
+    return velocity * north, velocity * east, north * north, north * east, east * east
 
 
 def solve(equations: Tensor, ridge: float | Tensor) -> Tensor:
@@ -155,14 +159,15 @@ def gaussian(size: int, width: float) -> Tensor:
 def transfer(layout: Layout, width: float) -> Tensor:
     """A Gaussian's transfer function (R, C // 2 + 1) along every row of a cyclic layout.
 
-    `width` is in rows; on the sphere that is more columns the nearer the pole, at most a sixth of a turn.
+    `width` is in rows; on the sphere that is more columns the nearer the pole, but at most
+    20° of longitude, for north and east themselves turn with it.
     Weights along a row add up to 1.
     """
     rows, columns = layout.shape
     latitude = np.nan_to_num(np.nanmean(layout.centres()[0], axis=1), nan=90.0)
     row_degrees = abs(float(np.diff(latitude).mean())) if rows > 1 else 1.0
     column_degrees = 360 / columns * np.cos(np.deg2rad(latitude))
-    sigma = np.minimum(width * row_degrees / np.maximum(column_degrees, 1e-6), columns / 6)
+    sigma = np.minimum(width * row_degrees / np.maximum(column_degrees, 1e-6), columns / 18)
     # The sampled kernel's own transform: a Gaussian of frequencies would ring where sigma is under a column.
     apart = np.arange(columns) + columns * np.arange(-2, 3)[:, None, None]
     kernel = np.exp(-0.5 * (apart / np.maximum(sigma, 1e-3)[:, None]) ** 2).sum(0)

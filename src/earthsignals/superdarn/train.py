@@ -20,7 +20,7 @@ from earthsignals.storage import EarthSignalsError, md5_file
 from earthsignals.superdarn.checkpoint import load_model, save_model
 from earthsignals.superdarn.losses import SightLoss
 from earthsignals.superdarn.model import Forecaster, along_sight, carried
-from earthsignals.superdarn.params import SuperdarnParams
+from earthsignals.superdarn.params import GridParams, SuperdarnParams
 from earthsignals.superdarn.samples import Samples
 from earthsignals.superdarn.start import NormalEquations
 from earthsignals.training import Trained, fit, resume_key
@@ -56,7 +56,7 @@ def train_forecast(
     training, validation = (_samples(grid, split, params, forecaster) for split in ("train", "validation"))
     prior = None
     if options.initial_checkpoint is not None:
-        prior = _take_over(forecaster, options.initial_checkpoint)
+        prior = _take_over(forecaster, options.initial_checkpoint, params.grid)
     equations = NormalEquations(forecaster.start, forecaster.analysis, prior)
     equations.add(grid, grid.issues("train", 1, forecaster.leads, params.state.stride))
     error = equations.solve(grid, params.state.shrinkage)
@@ -123,12 +123,13 @@ def _samples(grid: GridFile, split: str, params: SuperdarnParams, forecaster: Fo
     return Samples(grid, issues, forecaster.analysis.history, forecaster.leads)
 
 
-def _take_over(forecaster: Forecaster, path: str) -> torch.Tensor:
+def _take_over(forecaster: Forecaster, path: str, grid: GridParams) -> torch.Tensor:
     """Weights of the network from another model; its linear start stays behind but for its climatology.
 
     Returns that, (2, R, C) in m/s.
     """
     model = load_model(path)
+    model.check_grid(grid)
     try:
         forecaster.network.load_state_dict(model.forecaster.network.state_dict())
     except RuntimeError as error:
@@ -143,7 +144,10 @@ def _take_over(forecaster: Forecaster, path: str) -> torch.Tensor:
 def _digest(grid: GridFile) -> str:
     """A name for what is trained on, wherever it lies."""
     digest = hashlib.sha256()
-    for array in (grid.times_s, grid.split, grid.offsets, grid.row, grid.column, grid.kvect, grid.velocity):
+    for array in (
+        grid.times_s, grid.split, grid.block, grid.mlt_zero, grid.offsets, grid.row, grid.column, grid.kvect,
+        grid.velocity,
+    ):
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import bz2
 import re
+import stat
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ _STEP, _PART = 1 << 15, 1 << 24
 """Bytes into the decompressor, and at most out of it, at a time."""
 _MOST_FAILURES = 1000
 """Of places that look like a record and are none: a file with more of them is given up."""
+_TOO_LARGE = "too large"
 _OLD_ASCII = re.compile(rb"\s*(\d{4})(\s+\d{1,2}){4}\s+[\d.]+\s+(\d{4})(\s+\d{1,2}){4}\s+[\d.]+\s*\r?\n")
 
 
@@ -53,9 +55,9 @@ def read_dmap_records(source: str | Path | bytes, kind: str, name: str | None = 
 
     source: a path, or the file's bytes; name: what messages call it (default: the path).
 
-    Damage is counted in `notes` (`bytes of damaged records`, `truncated bzip2`, `records without …`) and the
-    good records are kept. Raises Unusable for a file that cannot be opened, is empty or of another
-    format or kind, or holds no good record at all.
+    Damage is counted in `notes` (`bytes of damaged records`, `truncated bzip2`, `bytes after the compressed
+    stream`, `records without …`) and the good records are kept. Raises Unusable for a file that cannot be
+    opened, is empty or of another format or kind, or holds no good record at all.
     """
     name = _name(source, name)
     data, notes = _content(source, name)
@@ -105,31 +107,38 @@ def is_old_ascii(data: bytes) -> bool:
     return _OLD_ASCII.match(data[:200]) is not None
 
 
-def decompressed(data: bytes, limit: int = LARGEST_BYTES) -> tuple[bytes, str | None]:
-    """What a bzip2 file holds, as far as it can be had, and what stopped it (None: nothing).
+def decompressed(data: bytes, limit: int = LARGEST_BYTES) -> tuple[bytes, Note | None]:
+    """What a bzip2 file holds, as far as it can be had, and what was wrong with it (None: nothing).
 
-    Bytes that are not bzip2 come back as they are. Several streams in a row (pbzip2) are joined. At most
-    about `limit` bytes are made.
+    Bytes that are not bzip2 come back as they are. Several streams in a row (pbzip2) are joined; what follows
+    the last and is none is counted. At most about `limit` bytes are made.
     """
     parts: list[bytes] = []
     made, at = 0, 0
+
+    def stopped(reason: str) -> tuple[bytes, Note]:
+        return b"".join(parts), Note(reason, 1, f"{made:,} bytes could be had")
+
     while data.startswith(b"BZh", at):
         machine = bz2.BZ2Decompressor()
         try:
             while not machine.eof:
                 if made > limit:
-                    return b"".join(parts), "too large"
+                    return stopped(_TOO_LARGE)
                 if machine.needs_input and at >= len(data):
-                    return b"".join(parts), "truncated bzip2"
+                    return stopped("truncated bzip2")
                 # In small steps: where bytes are damaged, what the step before gave is had already.
                 step = data[at : at + _STEP] if machine.needs_input else b""
                 at += len(step)
                 parts.append(machine.decompress(step, max_length=min(_PART, limit - made + 1)))
                 made += len(parts[-1])
         except (OSError, ValueError):
-            return b"".join(parts), "damaged bzip2"
+            return stopped("damaged bzip2")
         at -= len(machine.unused_data)
-    return (b"".join(parts), None) if at else (data, None)
+    if not at:
+        return data, None
+    left = len(data) - at
+    return b"".join(parts), Note("bytes after the compressed stream", left) if left else None
 
 
 def first_record(data: bytes) -> dict[str, Any] | None:
@@ -139,13 +148,36 @@ def first_record(data: bytes) -> dict[str, Any] | None:
 
 def open_bytes(source: str | Path) -> bytes:
     """A file's bytes; raises Unusable where it cannot be read."""
+    check_regular(source)
     try:
         return Path(source).read_bytes()
     except OSError as error:
+        raise cannot_be_read(source, error) from None
+
+
+def check_regular(path: str | Path, name: str | None = None) -> int:
+    """The size of the file in bytes. Raises Unusable where there is none, or no regular one: to open a pipe
+    would wait for ever.
+    """
+    try:
+        found = Path(path).stat()
+    except (OSError, ValueError) as error:
+        raise cannot_be_read(name or path, error) from None
+    if not stat.S_ISREG(found.st_mode):
         raise Unusable(
-            "cannot be opened",
-            f"{source}: cannot be read ({error.strerror}); give the path of a SuperDARN file",
-        ) from None
+            "no regular file",
+            f"{name or path}: no regular file but a folder, a pipe or a device; give the path of a SuperDARN "
+            "file",
+        )
+    return found.st_size
+
+
+def cannot_be_read(name: str | Path, error: Exception) -> Unusable:
+    """The sentence of a file that cannot be opened."""
+    why = getattr(error, "strerror", None) or error
+    return Unusable(
+        "cannot be opened", f"{name}: cannot be read ({why}); give the path of a SuperDARN file"
+    )
 
 
 def _name(source: str | Path | bytes, name: str | None) -> str:
@@ -157,13 +189,13 @@ def _content(source: str | Path | bytes, name: str) -> tuple[bytes, list[Note]]:
     if not raw:
         raise Unusable("empty", f"{name}: the file is empty; fetch it again")
     data, fault = decompressed(raw)
-    if fault == "too large":
+    if fault is not None and fault.reason == _TOO_LARGE:
         raise Unusable(
             "too large",
             f"{name}: decompresses to more than {LARGEST_BYTES >> 30} GiB, which no day of records does; "
             "check where it comes from",
         )
-    return data, [Note(fault, 1, f"{len(data):,} bytes could be had")] if fault else []
+    return data, [fault] if fault else []
 
 
 def _nothing(name: str, data: bytes, notes: list[Note]) -> tuple[str, str]:

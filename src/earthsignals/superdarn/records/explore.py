@@ -17,12 +17,14 @@ from earthsignals.superdarn.records import fitacf, gridfile
 from earthsignals.superdarn.records.dmap import read_dmap_records
 from earthsignals.superdarn.records.kinds import kind_of
 from earthsignals.superdarn.records.netcdf import read_netcdf
+from earthsignals.superdarn.records.notes import Note
 from earthsignals.superdarn.records.read import files_below
 from earthsignals.superdarn.records.times import iso, seconds_of
 
 GAP_S = 600.0
 """Longer stretches without a record of a radar are told as gaps."""
 HOUR_S = 3600.0
+_START = tuple(f"start.{part}" for part in gridfile.CALENDAR)
 
 
 @dataclass(frozen=True)
@@ -154,11 +156,11 @@ def look(path: Path, root: Path) -> FileFound:
     name = path.relative_to(root).as_posix()
     kind: str | None = None
     try:
-        kind = kind_of(path)
+        kind = kind_of(path, name)
         return _of_netcdf(path, name) if kind == "grid-netcdf" else _of_dmap(path, name, kind)
     except EarthSignalsError as error:
         fault = str(error)
-    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+    except (ArithmeticError, LookupError, OSError, RuntimeError, TypeError, ValueError) as error:
         fault = f"{name}: its fields hold what no such file has ({error})"
     return FileFound(name, kind or "unknown", 0, (), {}, {}, (fault,))
 
@@ -168,7 +170,8 @@ def _of_dmap(path: Path, name: str, kind: str | None) -> FileFound:
     faults = [str(note) for note in reading.notes]
     if kind in ("grid", "map"):
         faults += [str(note) for note in gridfile.vectors_of(reading.records)[1]]
-    times = _times(reading.records, kind)
+    times, lost = _times(reading.records, kind)
+    faults += [str(Note(why, count)) for why, count in sorted(lost.items())]
     fields = _fields(reading.records)
     return FileFound(name, kind or "grid", len(reading), tuple(times), times, fields, tuple(faults))
 
@@ -187,20 +190,43 @@ def _of_netcdf(path: Path, name: str) -> FileFound:
     )
 
 
-def _times(records: list[dict[str, Any]], kind: str | None) -> dict[int, np.ndarray]:
+def _times(
+    records: list[dict[str, Any]], kind: str | None
+) -> tuple[dict[int, np.ndarray], Counter[str]]:
+    """Starts of each radar's records; how many records tell no possible radar or time, by reason. Times of
+    grid and map records are `gridfile`'s to count.
+    """
     times: dict[int, list[float]] = {}
+    lost: Counter[str] = Counter()
     for record in records:
-        if kind in ("grid", "map"):
-            moment = seconds_of(record, tuple(f"start.{part}" for part in gridfile.CALENDAR))
-            seen = np.asarray(record["nvec"]).ravel() > 0
-            radars = np.asarray(record["stid"]).ravel()
-            radars = radars[seen] if seen.shape == radars.shape else radars
-        else:
-            moment, radars = seconds_of(record, fitacf.TIME), np.asarray(record["stid"]).ravel()
-        if moment is not None:
-            for stid in radars.tolist():
-                times.setdefault(int(stid), []).append(moment)
-    return {stid: np.unique(times[stid]) for stid in sorted(times)}
+        gridded = kind in ("grid", "map")
+        moment = seconds_of(record, _START) if gridded else fitacf.moment_of(record)
+        radars = _radars(record["stid"])
+        if radars is None or not gridded and len(radars) != 1:
+            lost["records without a possible radar"] += 1
+        elif moment is not None:
+            for stid in _seen(record, radars) if gridded else radars:
+                times.setdefault(stid, []).append(moment)
+        elif not gridded:
+            lost["records without a possible time"] += 1
+    return {stid: np.unique(times[stid]) for stid in sorted(times)}, lost
+
+
+def _radars(stid: Any) -> list[int] | None:
+    """Station ids of a record; None where one of them is no number of a radar."""
+    numbers = np.asarray(stid).ravel()
+    if numbers.dtype.kind not in "iuf":
+        return None
+    possible = (numbers >= 0) & (numbers <= np.iinfo(np.int16).max) & (numbers == np.floor(numbers))
+    return [int(number) for number in numbers.tolist()] if possible.all() else None
+
+
+def _seen(record: Mapping[str, Any], radars: list[int]) -> list[int]:
+    """Those of a grid record's radars that saw anything; all where that cannot be told."""
+    counts = np.asarray(record["nvec"]).ravel()
+    if counts.dtype.kind not in "iuf" or len(counts) != len(radars):
+        return radars
+    return [stid for stid, count in zip(radars, counts.tolist(), strict=True) if count > 0]
 
 
 def _fields(records: list[dict[str, Any]]) -> dict[str, str]:

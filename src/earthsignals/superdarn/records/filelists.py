@@ -61,7 +61,10 @@ def fitacf_to_filelists(folder: str | Path, window_minutes: float, min_radars: i
     length = window_minutes * 60.0
     windows: dict[int, tuple[set[Path], set[int]]] = {}
     lists = FileLists()
-    lists.refused = {file.name: "; ".join(file.faults) for file in found if file.faults and not file.records}
+    lists.refused = {
+        file.name: "; ".join(file.faults) for file in found
+        if file.faults and not (file.times if file.kind == "fitacf" else file.records)
+    }  # fmt: skip
     for path, file in zip(paths, found, strict=True):
         if file.kind != "fitacf":
             continue
@@ -121,7 +124,7 @@ def _map_at(path: Path) -> _Map | None:
             return None
         records = read_dmap_records(path, "map").records
         sign = 1 if int(records[0]["hemisphere"]) >= 0 else -1
-    except (EarthSignalsError, TypeError, ValueError):
+    except (EarthSignalsError, OverflowError, TypeError, ValueError):
         return None
     starts = [seconds_of(record, tuple(f"start.{part}" for part in CALENDAR)) for record in records]
     return _Map(path, sign, np.array([start for start in starts if start is not None], np.float64))

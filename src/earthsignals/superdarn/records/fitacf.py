@@ -36,6 +36,8 @@ LEAST_ERROR_M_S = 100.0
 """An echo's velocity error counts at least this much towards that of the vector, as in RST's GridTableMap."""
 TIME = ("time.yr", "time.mo", "time.dy", "time.hr", "time.mt", "time.sc")
 _GATES = ("slist", "qflg", "gflg", "v", "v_e", "p_l", "w_l")
+_LARGEST_NUMBER = np.iinfo(np.int16).max
+"""Of radars, channels, beams and gates."""
 NOWHERE = np.iinfo(np.int32).min
 """In place of a cell's index for gates beyond the ranges or where AACGM is not defined."""
 
@@ -70,7 +72,7 @@ def vectors_of(
     lost: Counter[str] = Counter()
     modes: dict[tuple[int, int, float, float], list[tuple[float, Mapping[str, Any]]]] = {}
     for record in records:
-        moment = seconds_of(record, TIME, float(record.get("time.us", 0)) * 1e-6)
+        moment = moment_of(record)
         if moment is None:
             lost["records without a possible time"] += 1
             continue
@@ -79,7 +81,9 @@ def vectors_of(
                 int(record["stid"]), int(record.get("channel", 0)), float(record["frang"]),
                 float(record["rsep"]),
             )  # fmt: skip
-        except (TypeError, ValueError):
+        except (OverflowError, TypeError, ValueError):
+            mode = None
+        if mode is None or not all(0 <= number <= _LARGEST_NUMBER for number in mode[:2]):
             lost["records without a possible radar"] += 1
             continue
         modes.setdefault(mode, []).append((moment, record))
@@ -87,6 +91,15 @@ def vectors_of(
     return Vectors.concatenate(parts).sorted(), [
         Note(why, count) for why, count in sorted(lost.items()) if count
     ]
+
+
+def moment_of(record: Mapping[str, Any]) -> float | None:
+    """The time of a record of one beam, seconds since 1970-01-01 UTC; None where it is no time of radars."""
+    try:
+        fraction = float(record.get("time.us", 0)) * 1e-6
+    except (OverflowError, TypeError, ValueError):
+        return None
+    return seconds_of(record, TIME, fraction) if 0 <= fraction <= 1 else None
 
 
 def gates_of(
@@ -137,15 +150,16 @@ def _echoes(
     """The usable echoes of all records: window, cell, azimuth, v, v_e, p_l, w_l, arrays of one length."""
     rows: list[np.ndarray] = []
     for number, (_, record) in enumerate(timed):
-        if "slist" not in record:
+        if not any(name in record for name in _GATES):
             continue  # no echoes: such records have none of the gates' fields
         try:
             columns = np.stack([np.asarray(record[name], np.float64) for name in _GATES])
         except (KeyError, ValueError, TypeError):
-            lost["records with unequal or missing gate fields"] += 1
-            continue
+            columns = np.zeros(0)
         if columns.ndim == 2:
             rows.append(np.concatenate([np.full((1, columns.shape[1]), number), columns]))
+        else:  # missing, unequal, or no lists: a number each, or tables
+            lost["records with unequal or missing gate fields"] += 1
     values = np.concatenate(rows, axis=1) if rows else np.zeros((1 + len(_GATES), 0))
     record, gate, quality, ground, v, v_e, p_l, w_l = values
     record = record.astype(np.int64)
@@ -159,7 +173,7 @@ def _echoes(
         ("echoes not finite", np.isfinite(v) & np.isfinite(v_e) & np.isfinite(p_l) & np.isfinite(w_l)),
         ("echoes too weak", p_l >= params.minimum_power_db),
         ("echoes too fast", np.abs(v) <= params.maximum_velocity_m_s),
-        ("echoes of uncertain velocity", v_e <= params.maximum_velocity_error_m_s),
+        ("echoes of uncertain velocity", (v_e >= 0) & (v_e <= params.maximum_velocity_error_m_s)),
         ("echoes too wide", w_l <= params.maximum_width_m_s),
     ):
         lost[why] += int(np.count_nonzero(kept & ~good))
@@ -220,8 +234,9 @@ def group_median(values: np.ndarray, member: np.ndarray, groups: int) -> np.ndar
 
 
 def _whole(record: Mapping[str, Any], name: str) -> int:
-    """A whole number of a record, -1 where the field holds none."""
+    """A whole number of a record, -1 where the field holds none that beams or gates are counted by."""
     try:
-        return int(record[name])
-    except (TypeError, ValueError):
+        number = int(record[name])
+    except (OverflowError, TypeError, ValueError):
         return -1
+    return number if 0 <= number <= _LARGEST_NUMBER else -1

@@ -52,7 +52,8 @@ def vectors_of(records: Iterable[Mapping[str, Any]]) -> tuple[Vectors, list[Note
     """The vectors of grid or map records, sorted, and what was left out.
 
     Left out and counted: records whose times are none, or whose vector fields are missing or differ in
-    length; vectors without a finite place and direction. Velocities are kept as they are.
+    length; vectors that `placed` leaves out. Counted and kept: records whose `nvec` do not add up to their
+    vectors. Velocities are kept as they are.
     """
     columns: dict[str, list[np.ndarray]] = {}
     lost: Counter[str] = Counter()
@@ -66,27 +67,38 @@ def vectors_of(records: Iterable[Mapping[str, Any]]) -> tuple[Vectors, list[Note
             lost[found] += 1
             continue
         size = len(found["mlat"])
+        lost["records whose nvec is not the number of their vectors"] += _told(record["nvec"]) != size
         found |= {"start_s": np.full(size, window[0]), "end_s": np.full(size, window[1])}
         for name, values in found.items():
             columns.setdefault(name, []).append(values)
     vectors, misplaced = placed({name: np.concatenate(parts) for name, parts in columns.items()})
-    return vectors.sorted(), [Note(reason, count) for reason, count in lost.items()] + misplaced
+    return vectors.sorted(), [Note(reason, count) for reason, count in lost.items() if count] + misplaced
 
 
 def placed(columns: Mapping[str, np.ndarray]) -> tuple[Vectors, list[Note]]:
-    """Vectors of columns (all but `index`), each in its cell; those without a finite place and direction
-    are left out and counted. Longitudes and azimuths may be of any turn.
+    """Vectors of columns (all but `index`), each in its cell. Longitudes and azimuths may be of any turn.
+
+    Left out and counted: those without a finite place and direction, and those whose station id or channel is
+    no number that an int16 holds.
     """
     if not columns:
         return Vectors.empty(), []
     mlat, mlon, kvect = (np.asarray(columns[name], np.float64) for name in ("mlat", "mlon", "kvect"))
-    usable = (np.abs(mlat) <= 90) & np.isfinite(mlon) & np.isfinite(kvect)
+    usable = np.ones(len(mlat), bool)
+    notes = []
+    for why, good in (
+        ("vectors without a place or a direction",
+         (np.abs(mlat) <= 90) & np.isfinite(mlon) & np.isfinite(kvect)),
+        ("vectors without a possible radar", _numbers(columns["stid"]) & _numbers(columns["channel"])),
+    ):  # fmt: skip
+        lost = int(np.count_nonzero(usable & ~good))
+        notes += [Note(why, lost)] if lost else []
+        usable &= good
     kept = {name: np.asarray(values)[usable] for name, values in columns.items()}
     kept["mlon"] = _turned(mlon[usable], 0.0)
     kept["kvect"] = _turned(kvect[usable], -180.0)
     kept["index"] = cell_index(mlat[usable], kept["mlon"])
-    lost = int(np.count_nonzero(~usable))
-    return Vectors(**kept), [Note("vectors without a place or a direction", lost)] if lost else []
+    return Vectors(**kept), notes
 
 
 def write_grid(
@@ -184,6 +196,18 @@ def _vector_columns(record: Mapping[str, Any]) -> dict[str, np.ndarray] | str:
     if len(size) != 1 or any(c.shape != size or c.dtype.kind not in "iuf" for c in columns.values()):
         return "records whose vector fields differ in length"
     return columns
+
+
+def _told(nvec: Any) -> float:
+    """How many vectors a record says that it has; NaN where it says nothing."""
+    counts = np.asarray(nvec)
+    return float(counts.sum()) if counts.dtype.kind in "iuf" else np.nan
+
+
+def _numbers(values: np.ndarray) -> np.ndarray:
+    """Which of them are whole numbers that the files' own int16 holds; radars are not numbered below 0."""
+    values = np.asarray(values)
+    return (values >= 0) & (values <= np.iinfo(np.int16).max) & (values == np.floor(values))
 
 
 def _turned(degrees: np.ndarray, lowest: float) -> np.ndarray:

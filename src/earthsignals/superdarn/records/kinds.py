@@ -15,24 +15,25 @@ _HEAD_BYTES = 4 << 20
 _NETCDF = (b"\x89HDF\r\n\x1a\n", b"CDF\x01", b"CDF\x02", b"CDF\x05")
 
 
-def kind_of(path: str | Path) -> Kind | None:
+def kind_of(path: str | Path, name: str | None = None) -> Kind | None:
     """The kind of a file, or None where it is none of these; bzip2 or not.
 
     `grid-ascii` is the format of grid files before DMAP, which is recognised to be refused. Damaged files
-    have the kind of their first good record among the first megabytes.
+    have the kind of their first good record among the first megabytes. name: what messages call the file
+    (default: its path).
 
-    Raises Unusable where the file cannot be read.
+    Raises Unusable where the file cannot be read, is no regular file, or is a netCDF file cut off or damaged:
+    nothing of such a one can be had.
     """
+    name = name or str(path)
+    dmap.check_regular(path, name)
     try:
         with Path(path).open("rb") as file:
             head = file.read(_HEAD_BYTES)
     except OSError as error:
-        raise Unusable(
-            "cannot be opened",
-            f"{path}: cannot be read ({error.strerror}); give the path of a SuperDARN file",
-        ) from None
+        raise dmap.cannot_be_read(name, error) from None
     if head.startswith(_NETCDF):
-        return "grid-netcdf" if _has_grid_variables(path) else None
+        return "grid-netcdf" if _has_grid_variables(path, name) else None
     return kind_of_bytes(head)
 
 
@@ -45,11 +46,15 @@ def kind_of_bytes(head: bytes) -> Kind | None:
     return None if record is None else dmap.kind_of_record(record)
 
 
-def _has_grid_variables(path: str | Path) -> bool:
+def _has_grid_variables(path: str | Path, name: str) -> bool:
     import netCDF4
 
     try:
         with netCDF4.Dataset(path) as file:
             return any(name.startswith("vector.") for name in file.variables)
-    except (OSError, RuntimeError, UnicodeDecodeError):
-        return False
+    except (OSError, RuntimeError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or error  # without the path, which may be a copy's
+        raise Unusable(
+            "damaged netCDF",
+            f"{name}: a netCDF file that cannot be opened ({why}), cut off or damaged; fetch it again",
+        ) from None

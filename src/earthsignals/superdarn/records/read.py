@@ -10,7 +10,7 @@ import numpy as np
 
 from earthsignals.storage import EarthSignalsError, is_partial
 from earthsignals.superdarn.params import GriddingParams, SuperdarnParams
-from earthsignals.superdarn.records.dmap import Reading
+from earthsignals.superdarn.records.dmap import Reading, check_regular
 from earthsignals.superdarn.records.fitacf import read_fitacf
 from earthsignals.superdarn.records.gridfile import read_grid, read_map
 from earthsignals.superdarn.records.kinds import Kind, kind_of
@@ -55,7 +55,7 @@ def read_vectors(
 
 
 def _read(path: str | Path, gridding: GriddingParams, name: str) -> Read:
-    kind = kind_of(path)
+    kind = kind_of(path, name)
     if kind in ("rawacf", "iqdat", "snd"):
         raise Unusable(
             f"{kind}, which holds no velocities",
@@ -85,12 +85,15 @@ def _read_dmap(
 
 
 def files_below(path: Path) -> list[Path]:
-    """The files below a folder, or the file itself, in the order of their names; hidden ones are left out.
+    """The files below a folder, or the file itself, in the order of their names; hidden ones and what is no
+    regular file (pipes, devices) are left out.
 
-    Raises EarthSignalsError where there is nothing.
+    Raises EarthSignalsError where there is nothing, or `path` is neither a file nor a folder.
     """
     if path.is_file():
         return [path]
+    if path.exists() and not path.is_dir():
+        check_regular(path)
     if not path.is_dir():
         raise EarthSignalsError(
             f"{path}: no such file or folder; expected SuperDARN files (fitacf, grid, map or grid netCDF)"

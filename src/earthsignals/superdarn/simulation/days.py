@@ -30,7 +30,7 @@ from earthsignals.superdarn.simulation.observe import FRAME_MINUTES, FRAMES, See
 from earthsignals.superdarn.simulation.turbulence import Turbulence
 from earthsignals.superdarn.stations import Station, of_hemisphere
 
-VERSION = 1
+VERSION = 2
 """Raised when the same parameters give other days than before."""
 TRUTH_EVERY_MINUTES = 10
 TRUTH_ABOVE = 50.0

@@ -181,7 +181,8 @@ def test_velocities_and_echoes_persist_as_on_the_real_day(one_day, minutes, like
         if (cell, when + minutes) in order
     ])  # fmt: skip
     damping = (pairs[:, 0] @ pairs[:, 1]) / (pairs[:, 0] @ pairs[:, 0])
-    assert damping == pytest.approx(likeness, rel=0.16)
+    # One day; twelve of them have 0.93, 0.85, 0.76 and 0.63.
+    assert damping == pytest.approx(likeness, rel=0.2)
     assert len(pairs) / len(order) == pytest.approx(again, rel=0.2)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -89,3 +90,30 @@ def wait_for(condition: Callable[[], Any], process: subprocess.Popen, seconds: f
         assert process.poll() is None, "the process ended before it could be interrupted"
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def kill_and_resume(clone: Path, pipeline: str) -> None:
+    """Train a pipeline's model anew with a SIGKILL after the first resume point, and compare.
+
+    Started again, the training must end with the very weights of the unbroken one that the clone holds.
+    """
+    import torch
+
+    from earthsignals.training import load_checkpoint
+
+    path = clone / f"data/{pipeline}/best_model.pt"
+    unbroken = load_checkpoint(path, pipeline)["state_dict"]
+    path.unlink()
+    train = [sys.executable, f"stages/{pipeline}/train.py"]
+    first = subprocess.Popen(
+        train, cwd=clone, env=environment(clone), start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    wait_for(lambda: list((clone / f".resume/{pipeline}-train").glob("*/last.pt")), first)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait()
+    assert not path.is_file()
+    run(clone, *train)
+    resumed = load_checkpoint(path, pipeline)["state_dict"]
+    assert unbroken.keys() == resumed.keys()
+    assert all(torch.equal(unbroken[name], resumed[name]) for name in unbroken)

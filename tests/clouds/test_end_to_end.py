@@ -4,24 +4,18 @@ a killed training, scenes of one's own."""
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import geopandas
 import numpy as np
 import pytest
-import torch
 import xarray
 
 from earthsignals.clouds.imagery.index import read_index
 from earthsignals.clouds.tiles.tilefile import open_triplets
-from earthsignals.training import load_checkpoint
 
-from ..project import environment, lock, make_clone, run, tracked_runs, wait_for
+from ..project import kill_and_resume, lock, make_clone, run, tracked_runs
 
 STAGES = ["scenes", "triplets", "train", "embed", "evaluate", "figures"]
 pytestmark = pytest.mark.timeout(900)
@@ -105,22 +99,7 @@ def test_runs_are_linked_from_the_model_to_its_scores(clone: Path) -> None:
 
 
 def test_a_killed_training_goes_on_to_the_same_model(clone: Path) -> None:
-    """SIGKILL after the first resume point; started again, it ends with the weights of an unbroken one."""
-    path = clone / "data/clouds/best_model.pt"
-    unbroken = load_checkpoint(path, "clouds")["state_dict"]
-    path.unlink()
-    train = [sys.executable, "stages/clouds/train.py"]
-    first = subprocess.Popen(
-        train, cwd=clone, env=environment(clone), start_new_session=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    wait_for(lambda: list((clone / ".resume/clouds-train").glob("*/last.pt")), first)
-    os.killpg(first.pid, signal.SIGKILL)
-    first.wait()
-    run(clone, *train)
-    resumed = load_checkpoint(path, "clouds")["state_dict"]
-    assert unbroken.keys() == resumed.keys()
-    assert all(torch.equal(unbroken[name], resumed[name]) for name in unbroken)
+    kill_and_resume(clone, "clouds")
 
 
 def test_scenes_of_ones_own_and_the_bad_ones_told(clone: Path, tmp_path: Path) -> None:

@@ -309,11 +309,11 @@ def test_the_parameters_that_the_pipelines_have_are_no_keys() -> None:
     from earthsignals.params import read_yaml
 
     root = Path(__file__).parents[2]
-    refuse_keys(read_yaml(root / "params.yaml"))
-    refuse_keys(read_yaml(root / "scales.yaml"))
-    refuse_keys({"endpoint_url": "https://minio.example.org:9000", "bucket": "superdarn", "MINIOHost": "h",
-                 "MINIOPort": 9000, "bucket_name": "b", "embed_dim": 128, "num_heads": (8, 16), "tokens": 3,
-                 "monkey": 1, "logger": None, "url": "s3://superdarn/me@home"})  # fmt: skip
+    like = {"endpoint_url": "https://minio.example.org:9000", "bucket": "superdarn", "MINIOHost": "h",
+            "MINIOPort": 9000, "bucket_name": "b", "embed_dim": 128, "num_heads": (8, 16), "tokens": 3,
+            "monkey": 1, "logger": None, "url": "s3://superdarn/me@home"}  # fmt: skip
+    for values in (read_yaml(root / "params.yaml"), read_yaml(root / "scales.yaml"), like):
+        assert refuse_keys(values) is None
 
 
 def test_importing_it_loads_no_client() -> None:

@@ -4,22 +4,16 @@ no-op, kills and other sources."""
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import signal
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
-import torch
 
-from earthsignals.training import load_checkpoint
-
-from ..project import environment, lock, make_clone, run, tracked_runs, wait_for
+from ..project import kill_and_resume, lock, make_clone, run, tracked_runs
 
 STAGES = ["scenes", "tiles", "train", "saliency", "evaluate", "figures"]
 PEERS = {"plumenet-256", "googlenet-valid-256", "unet-64"}
@@ -102,28 +96,12 @@ def test_runs_are_linked_from_the_model_to_its_scores(clone: Path) -> None:
 
 
 def test_a_killed_training_goes_on_to_the_same_model(clone: Path) -> None:
-    """SIGKILL in the midst of training; started again, it ends with the weights of an unbroken one."""
-    path = clone / "data/plume/best_model.pt"
-    unbroken = load_checkpoint(path, "plume")["state_dict"]
     saved = (clone / "params.yaml").read_text()
     try:
         without_peers(clone)
-        path.unlink()
-        train = [sys.executable, "stages/plume/train.py"]
-        first = subprocess.Popen(
-            train, cwd=clone, env=environment(clone), start_new_session=True,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        wait_for(lambda: list((clone / ".resume/plume-train").glob("*/last.pt")), first)
-        os.killpg(first.pid, signal.SIGKILL)
-        first.wait()
-        assert not path.is_file()
-        run(clone, *train)
+        kill_and_resume(clone, "plume")
     finally:
         (clone / "params.yaml").write_text(saved)
-    resumed = load_checkpoint(path, "plume")["state_dict"]
-    assert resumed.keys() == unbroken.keys()
-    assert all(torch.equal(resumed[name], unbroken[name]) for name in unbroken)
 
 
 def test_impossible_values_stop_a_stage_with_the_full_path(clone: Path) -> None:

@@ -4,21 +4,14 @@ a killed training, files of one's own."""
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import obspy
 import pandas as pd
 import pytest
-import torch
 
-from earthsignals.training import load_checkpoint
-
-from ..project import environment, lock, make_clone, run, tracked_runs, wait_for
+from ..project import kill_and_resume, lock, make_clone, run, tracked_runs
 
 STAGES = ["waveforms", "pack", "train", "denoiser", "seed", "evaluate", "figures"]
 SIZES = {"8", "16", "32"}  # of scales.yaml's smoke
@@ -103,22 +96,7 @@ def test_runs_are_linked_from_the_model_to_its_scores(clone: Path) -> None:
 
 
 def test_a_killed_training_goes_on_to_the_same_model(clone: Path) -> None:
-    """SIGKILL after the first resume point; started again, it ends with the weights of an unbroken one."""
-    path = clone / "data/seismic/best_model.pt"
-    unbroken = load_checkpoint(path, "seismic")["state_dict"]
-    path.unlink()
-    train = [sys.executable, "stages/seismic/train.py"]
-    first = subprocess.Popen(
-        train, cwd=clone, env=environment(clone), start_new_session=True,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    wait_for(lambda: list((clone / ".resume/seismic-train").glob("*/last.pt")), first)
-    os.killpg(first.pid, signal.SIGKILL)
-    first.wait()
-    run(clone, *train)
-    resumed = load_checkpoint(path, "seismic")["state_dict"]
-    assert unbroken.keys() == resumed.keys()
-    assert all(torch.equal(unbroken[name], resumed[name]) for name in unbroken)
+    kill_and_resume(clone, "seismic")
 
 
 def test_files_of_ones_own_are_packed_and_the_bad_ones_told(clone: Path, tmp_path: Path) -> None:

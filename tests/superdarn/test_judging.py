@@ -86,6 +86,19 @@ def test_every_vector_at_every_lead_is_a_row_once_in_order(grid: GridFile, table
     assert table.observed.tolist() == grid.velocity[table.vector].tolist()
 
 
+def test_series_are_told_apart_by_radar_channel_and_cell() -> None:
+    """Numbers that differ in one of the three are other series, whatever their size; pairs say the same."""
+    base = seen(steady, np.arange(6), radars=2, cells=3)
+    channels = [replace(base, channel=base.channel + number) for number in (0, 1, 256)]
+    grid = grid_of(Vectors.concatenate(channels), GRID)
+    series = Series.of(grid)
+    assert series.count == 2 * 3 * 3
+    for t in range(4):
+        later, before = grid.persistence_pairs(t, 2)
+        assert series.earlier(later, 2).tolist() == before.tolist()
+        assert sorted(later.tolist()) == list(range(*grid.span(t + 2).indices(len(grid.velocity))))
+
+
 def test_targets_stay_in_the_test_split(grid: GridFile, table: Table) -> None:
     assert (grid.split[grid.frame[table.vector]] == 2).all()
     assert (grid.split[table.issue] == 2).all()
@@ -252,11 +265,15 @@ def test_scores_do_not_depend_on_which_way_an_azimuth_is_written() -> None:
     predictions = {"model": truth + generator.normal(0, 100, 200), "climatology": mean}
     turn = generator.choice([-1.0, 1.0], 200)
     scores = []
+    places = []
     for sign in (np.ones(200), turn, np.sign(truth)):
         one = made(sign * truth, {name: sign * values for name, values in predictions.items()})
         sums = Sums.of(one, Blocks.of(one, 20, 5), one.paired, one.predictions)
         scores.append([sums.rmse("model"), sums.anomaly_correlation("model")])
+        places.append(binned(one, one.paired, ("model",), 60.0).anomaly_correlation("model", (2,))[0, 5])
     assert np.allclose(scores[0], scores[1]) and np.allclose(scores[0], scores[2])
+    # All of them stand in one band, whose correlation is then that of all.
+    assert places == pytest.approx([scores[0][1][0, 0]] * 3)
 
 
 def test_vectors_seen_for_the_first_time_fall_back_on_the_climatology() -> None:
@@ -315,12 +332,112 @@ def test_cells_of_latitude_and_local_time_hold_all_errors_once(table: Table) -> 
 def test_cells_of_a_handful_of_vectors_tell_nothing() -> None:
     count = 2 * FEWEST - 1
     place = np.where(np.arange(count) < FEWEST, 71.0, 75.0)
+    predictions = {
+        "model": np.ones(count), "damped": np.full(count, 2.0), "climatology": np.full(count, -1.0),
+    }  # fmt: skip
+    one = made(np.zeros(count), predictions, mlat=place)
+    bins = binned(one, one.paired, ("model", "damped"), 60.0)
+    # Errors of 1 against 2; and anomalies of 2 where 1 was seen, always the same way.
+    for values, expected in (
+        (bins.skill("model", "damped", (2,)), 0.75), (bins.anomaly_correlation("model", (2,)), 1.0),
+    ):  # fmt: skip
+        assert values[0, 5] == expected
+        assert np.isnan(np.delete(values[0], 5)).all()
+
+
+def scattered(count: int = 6000, seed: int = 6) -> Table:
+    """Vectors anywhere and anywhen: three leads, quiet and storm, a fifth not seen at the time of issue."""
+    generator = np.random.default_rng(seed)
+    truth, mean = generator.normal(0, 300, count), generator.normal(0, 150, count)
+    noise = generator.normal(0, 1, (2, count))
+    paired = generator.random(count) < 0.8
+    damped = np.where(paired, truth + 250 * noise[1], np.nan)
+    predictions = {
+        "model": truth + 200 * noise[0], "damped": damped, "persistence": damped, "climatology": mean,
+    }  # fmt: skip
     one = made(
-        np.zeros(count), {"model": np.ones(count), "damped": np.full(count, 2.0)}, mlat=place
-    )
-    skill = binned(one, one.paired, ("model", "damped"), 60.0).skill("model", "damped", (2,))
-    assert skill[0, 5] == 0.75
-    assert np.isnan(np.delete(skill[0], 5)).all()
+        truth, predictions, mlat=generator.uniform(60, 90, count), mlt=generator.uniform(0, 24, count),
+        group=generator.integers(0, 30, count), storm=generator.choice([QUIET, STORM, UNKNOWN], count),
+        paired=paired, lead=generator.integers(0, 3, count),
+    )  # fmt: skip
+    return replace(one, leads_minutes=LEADS)
+
+
+def correlations(metrics: dict) -> dict[str, float | None]:
+    """Every anomaly correlation of the model in the metrics, by where it stands."""
+    found = {}
+    for end in ("", "_low", "_high"):
+        found |= {f"acc{end}/{lead}": value for lead, value in metrics[f"acc{end}"]["model"].items()}
+        for part in ("quiet", "storm", "all_vectors"):
+            found |= {f"{part}{end}/{lead}": value for lead, value in metrics[part][f"acc{end}"].items()}
+    for place in ("by_mlat", "by_mlt"):
+        for lead, values in metrics[place]["acc"].items():
+            enough = (count >= FEWEST for count in metrics[place]["vectors"][lead])
+            for number, (value, kept) in enumerate(zip(values, enough, strict=True)):
+                if kept:
+                    found[f"{place}/{lead}/{number}"] = value
+                else:
+                    assert value is None
+    return found
+
+
+@pytest.mark.parametrize(("share", "expected"), [(1.0, 1.0), (0.5, 1.0), (-2.0, -1.0)])
+def test_anomalies_in_proportion_correlate_fully_everywhere(share: float, expected: float) -> None:
+    """A perfect forecast has 1 in all parts and places; so has one of half the anomalies; turned ones −1."""
+    one = scattered()
+    mean = one.predictions["climatology"]
+    forecast = mean + share * (one.observed - mean)
+    metrics, arrays = report(replace(one, predictions=one.predictions | {"model": forecast}), EVALUATE, GRID)
+    found = correlations(metrics)
+    assert len(found) > 3 * (12 + 10 + 20)  # leads × (four with their ends, bands, hours)
+    assert list(found.values()) == pytest.approx([expected] * len(found))
+    assert np.nanmin(arrays["by_mlt/acc"]) == pytest.approx(expected)
+
+
+def test_the_climatology_itself_foretells_no_anomaly_anywhere() -> None:
+    """Nothing departs from it, which is no correlation of 0 but none at all; its skill is one as any."""
+    one = scattered()
+    climate = one.predictions | {"model": one.predictions["climatology"]}
+    metrics, arrays = report(replace(one, predictions=climate), EVALUATE, GRID)
+    assert set(correlations(metrics).values()) == {None}
+    assert np.isnan(arrays["storm/acc"]).all() and np.isnan(arrays["map/acc"]).all()
+    assert metrics["storm"]["skill_vs_damped"]["10"] < 0
+
+
+def test_anomaly_correlations_of_parts_and_places_are_those_of_a_loop() -> None:
+    """Vector by vector in plain numbers, only those whose radar saw the cell; null below FEWEST."""
+    one = scattered()
+    sums: dict[tuple, list[float]] = {}
+    for row in range(len(one)):
+        if not one.paired[row]:
+            continue
+        mean = float(one.predictions["climatology"][row])
+        forecast, seen_then = float(one.predictions["model"][row]) - mean, float(one.observed[row]) - mean
+        for where in (
+            ("part", int(one.storm[row])), ("by_mlat", int((one.mlat[row] - 60) // 2)),
+            ("by_mlt", int(one.mlt[row])),
+        ):  # fmt: skip
+            of = sums.setdefault((*where, LEADS[one.lead[row]]), [0.0, 0.0, 0.0, 0])
+            for number, value in enumerate((forecast * seen_then, forecast**2, seen_then**2, 1)):
+                of[number] += value
+    metrics, arrays = report(one, EVALUATE, GRID)
+    kept = 0
+    for (kind, number, lead), (product, power, anomaly, count) in sums.items():
+        expected = product / (power * anomaly) ** 0.5
+        if kind != "part":
+            found = metrics[kind]["acc"][str(lead)][number]
+            assert metrics[kind]["vectors"][str(lead)][number] == count
+            assert found == (pytest.approx(expected) if count >= FEWEST else None)
+            kept += count >= FEWEST
+        elif number != UNKNOWN:
+            name = "storm" if number == STORM else "quiet"
+            value, low, high = (metrics[name][f"acc{end}"][str(lead)] for end in ("", "_low", "_high"))
+            assert value == pytest.approx(expected)
+            assert low < value < high
+            # 200 m/s of noise on anomalies of 335: 335/√(335² + 200²).
+            assert value == pytest.approx(0.859, abs=0.03)
+            assert arrays[f"{name}/acc"][LEADS.index(lead)] == value
+    assert kept > 60
 
 
 def test_local_time_is_that_of_the_target(grid: GridFile, table: Table) -> None:

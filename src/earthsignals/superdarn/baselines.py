@@ -1,11 +1,11 @@
 """What a forecast has to beat: persistence, damped persistence, climatology, the damped anomaly, and zero.
 
 Each predicts the velocity along the line of sight of a vector that a radar will see, in m/s, and learns on
-training frames alone. Persistence is the last velocity of the same radar, channel and cell. Damped
-persistence is ρ times that, ρ for each lead by regression through zero, which is the best linear forecast
-from that one number (Lorenz 1963's "damped" or autoregressive reference; Murphy 1992, Weather and
-Forecasting 7). The climatology is the mean drift by magnetic latitude and local time; the damped anomaly
-adds to it ρ' times what persistence departs from it.
+training and validation frames, never on those that are judged. Persistence is the last velocity of the same
+radar, channel and cell. Damped persistence is ρ times that, ρ for each lead by regression through zero, which
+is the best linear forecast from that one number (Lorenz 1963's "damped" or autoregressive reference; Murphy
+1992, Weather and Forecasting 7). The climatology is the mean drift by magnetic latitude and local time; the
+damped anomaly adds to it ρ' times what persistence departs from it.
 """
 
 from __future__ import annotations
@@ -105,9 +105,7 @@ class Baselines:
         return found
 
 
-def fit(
-    series: Series, leads_minutes: Sequence[int], splits: Sequence[int] = (TRAIN,)
-) -> Baselines:
+def fit(series: Series, leads_minutes: Sequence[int], splits: Sequence[int] = (TRAIN,)) -> Baselines:
     """Learn ρ, ρ' and the climatology from the frames of these splits alone.
 
     A pair counts where both of its frames lie in them. Without any pair ρ is 0: nothing is known to persist.

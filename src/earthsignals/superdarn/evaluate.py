@@ -3,7 +3,7 @@
 Everything is judged where it was observed: a predicted drift is projected on the line of sight of each
 vector that a radar saw at the lead time, what the model carries on from that radar's own last view is added,
 and the sum is compared with the velocity in m/s; `field` is the drift without that. Baselines learn on
-training frames, the threshold between quiet and storm comes from them too.
+training and validation frames, and the threshold between quiet and storm comes from them too.
 """
 
 from __future__ import annotations

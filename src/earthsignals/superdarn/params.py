@@ -165,7 +165,8 @@ class EvaluateParams(Section):
     """Length of the blocks of time that intervals are drawn over."""
     bootstrap: int = Field(400, ge=20, le=1_000_000)
     storm_quantile: float = Field(0.75, gt=0, lt=1)
-    """Frames whose mean speed of the last hour lies above this quantile of the training frames are storm."""
+    """Frames whose mean speed of the last hour lies above this quantile of the training and validation frames
+    are storm."""
     seed: Seed = 71
 
 

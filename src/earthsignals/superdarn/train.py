@@ -57,17 +57,18 @@ def train_forecast(
     prior = None
     if options.initial_checkpoint is not None:
         prior = _take_over(forecaster, options.initial_checkpoint, params.grid)
-    equations = NormalEquations(forecaster.start, forecaster.analysis, prior)
-    equations.add(grid, grid.issues("train", 1, forecaster.leads, params.state.stride))
-    error = equations.solve(grid, params.state.shrinkage)
-    forecaster.lead_weight.copy_(torch.from_numpy(1 / np.maximum(error, 1.0)))
-    velocity = grid.velocity[np.isin(grid.frame, np.flatnonzero(grid.split == 0))]
-    forecaster.scale.fill_(max(1.0, float(np.sqrt(np.mean(velocity.astype(np.float64) ** 2)))))
-    key = resume_key(
-        params.model_dump(mode="json", include={"grid", "state", "network", "train"}),
-        _digest(grid), _md5_of(options.initial_checkpoint),
-    )  # fmt: skip
+    # A logger that cannot be had is told before the work, not after.
     with logging_to(options.logger, "superdarn-train", LOGS, params.model_dump(mode="json")) as on_epoch:
+        equations = NormalEquations(forecaster.start, forecaster.analysis, prior)
+        equations.add(grid, grid.issues("train", 1, forecaster.leads, params.state.stride))
+        error = equations.solve(grid, params.state.shrinkage)
+        forecaster.lead_weight.copy_(torch.from_numpy(1 / np.maximum(error, 1.0)))
+        velocity = grid.velocity[np.isin(grid.frame, np.flatnonzero(grid.split == 0))]
+        forecaster.scale.fill_(max(1.0, float(np.sqrt(np.mean(velocity.astype(np.float64) ** 2)))))
+        key = resume_key(
+            params.model_dump(mode="json", include={"grid", "state", "network", "train"}),
+            _digest(grid), _md5_of(options.initial_checkpoint),
+        )  # fmt: skip
         result = fit(
             forecaster, SightLoss(), training, validation, options, settings, resume_root=resume_root,
             key=key, run=run, on_epoch=on_epoch, description="training the forecast",

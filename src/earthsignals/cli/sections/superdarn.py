@@ -5,9 +5,9 @@ from __future__ import annotations
 from earthsignals.cli.sections.words import Numbers, measured_on, table, three_digits
 
 METHODS = {
-    "model": "**network**", "start": "linear start", "damped": "damped persistence",
-    "damped_anomaly": "damped anomaly", "persistence": "persistence", "climatology": "climatology",
-    "zero": "zero",
+    "model": "**network**", "field": "… its field of drift alone", "start": "linear start",
+    "damped": "damped persistence", "damped_anomaly": "damped anomaly", "persistence": "persistence",
+    "climatology": "climatology", "zero": "zero",
 }  # fmt: skip
 SKILLS = {
     "skill_vs_damped": "**skill over damped persistence**", "skill_vs_persistence": "skill over persistence",

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from earthsignals.superdarn.framing import series_key
+
 if TYPE_CHECKING:
     from earthsignals.superdarn.grid import GridFile
 
@@ -27,12 +29,7 @@ class Series:
 
     @classmethod
     def of(cls, grid: GridFile) -> Series:
-        # 8 bits of channel, 32 of cell: what files can hold, so that equal codes are equal series.
-        code = (
-            (grid.stid.astype(np.int64) << 40)
-            | ((grid.channel.astype(np.int64) & 0xFF) << 32)
-            | (grid.index.astype(np.int64) & 0xFFFFFFFF)
-        )
+        code = series_key(grid.stid, grid.channel, grid.index)
         unique, series = np.unique(code, return_inverse=True)
         count = max(len(unique), 1)
         key = grid.frame.astype(np.int64) * count + series

@@ -23,18 +23,21 @@ def report(table: Table, evaluate: EvaluateParams, grid: GridParams) -> tuple[Me
     """All that is told of the vectors in the table; lead times are keys, in minutes ("10").
 
     Headline numbers are of the vectors whose radar saw the cell at the time of issue, which every method
-    predicts; `all_vectors` holds those of all. What nothing is known of is null.
+    predicts; `all_vectors` holds those of all. `acc` is by method at the top, and the model's alone in
+    parts of the vectors and by place. What nothing is known of is null.
     """
     blocks = Blocks.of(table, evaluate.bootstrap, evaluate.seed)
     sums = Sums.of(table, blocks, table.paired, table.predictions)
-    bins = binned(table, table.paired, sums.methods, grid.latitude_min)
+    bins = binned(table, table.paired, (MODEL, DAMPED), grid.latitude_min)
     metrics, arrays = headline(table, sums)
     for name, kind in (("quiet", QUIET), ("storm", STORM)):
         chosen = table.paired & (table.storm == kind)
         part = Sums.of(table, blocks, chosen, table.predictions)
         metrics[name] = _part(table, part) | {"issues": len(np.unique(table.issue[table.storm == kind]))}
-        skill = part.skill(MODEL, DAMPED)
-        arrays |= {f"{name}/skill{end}": skill[:, i] for i, end in enumerate(ENDS)}
+        for key, values in (
+            ("skill", part.skill(MODEL, DAMPED)), ("acc", part.anomaly_correlation(MODEL)),
+        ):  # fmt: skip
+            arrays |= {f"{name}/{key}{end}": values[:, i] for i, end in enumerate(ENDS)}
         arrays[f"{name}/count"] = part.vectors.astype(np.int64)
     metrics["all_vectors"] = _part(
         table, Sums.of(table, blocks, np.ones(len(table), bool), with_fallback(table))
@@ -51,7 +54,8 @@ def report(table: Table, evaluate: EvaluateParams, grid: GridParams) -> tuple[Me
 
 def headline(table: Table, sums: Sums) -> tuple[Metrics, Arrays]:
     """RMSE, skill against each reference, and anomaly correlation, by lead."""
-    metrics, arrays = _part(table, sums), {"leads": np.array(table.leads_minutes, np.int64)}
+    metrics: Metrics = {"vectors": _by_lead(table, sums.vectors.astype(np.int64))}
+    arrays: Arrays = {"leads": np.array(table.leads_minutes, np.int64)}
     for method in sums.methods:
         rmse = sums.rmse(method)
         for i, end in enumerate(ENDS):
@@ -74,33 +78,36 @@ def headline(table: Table, sums: Sums) -> tuple[Metrics, Arrays]:
 
 
 def by_place(table: Table, bins: Binned) -> tuple[Metrics, Arrays]:
-    """Skill over damped persistence by magnetic latitude, local time, and both."""
+    """Skill over damped persistence and anomaly correlation by magnetic latitude, local time, and both."""
     leads = np.array(table.leads_minutes)
     chosen = int(np.argmin(np.abs(leads - MAP_LEAD_MINUTES)))
     metrics: Metrics = {}
     arrays: Arrays = {
         "map/skill": bins.skill(MODEL, DAMPED)[chosen], "map/count": bins.count[chosen],
-        "map/lead": leads[chosen],
+        "map/acc": bins.anomaly_correlation(MODEL)[chosen], "map/lead": leads[chosen],
     }  # fmt: skip
     for name, edges, other in (("by_mlat", bins.mlat_edges, 2), ("by_mlt", bins.mlt_edges, 1)):
         skill, count = bins.skill(MODEL, DAMPED, (other,)), bins.count.sum(other)
+        acc = bins.anomaly_correlation(MODEL, (other,))
         metrics[name] = {
             "edges": edges.tolist(), "vectors": _by_lead(table, count),
-            "skill_vs_damped": _by_lead(table, skill),
+            "skill_vs_damped": _by_lead(table, skill), "acc": _by_lead(table, acc),
             "rmse_m_s": {
                 method: _by_lead(table, bins.rmse(method, (other,))) for method in (MODEL, DAMPED)
             },
         }  # fmt: skip
-        arrays |= {f"{name}/edges": edges, f"{name}/skill": skill, f"{name}/count": count}
+        arrays |= {f"{name}/edges": edges, f"{name}/skill": skill, f"{name}/acc": acc}
+        arrays[f"{name}/count"] = count
     return metrics, arrays
 
 
 def _part(table: Table, sums: Sums) -> Metrics:
     """What is told of every subset of the vectors."""
-    skill = sums.skill(MODEL, DAMPED)
+    scores = {"skill_vs_damped": sums.skill(MODEL, DAMPED), "acc": sums.anomaly_correlation(MODEL)}
     found: Metrics = {
-        f"skill_vs_damped{end}": _by_lead(table, skill[:, i]) for i, end in enumerate(ENDS)
-    }
+        f"{key}{end}": _by_lead(table, values[:, i])
+        for key, values in scores.items() for i, end in enumerate(ENDS)
+    }  # fmt: skip
     found["rmse_m_s"] = {method: _by_lead(table, sums.rmse(method)[:, 0]) for method in sums.methods}
     return found | {"vectors": _by_lead(table, sums.vectors.astype(np.int64))}
 
@@ -118,4 +125,3 @@ def _plain(value: np.ndarray) -> Any:
     if np.ndim(value):
         return [_plain(one) for one in value]
     return int(value) if isinstance(value, np.integer) else number(value)
-

@@ -16,7 +16,7 @@ from earthsignals.superdarn.losses import SightLoss
 from earthsignals.superdarn.model import Forecaster, along_sight
 from earthsignals.superdarn.params import GridParams, SuperdarnParams
 from earthsignals.superdarn.samples import Samples
-from earthsignals.superdarn.train import train_forecast
+from earthsignals.superdarn.train import train_forecast, worth_keeping
 from tests.superdarn.worlds import thirds, world
 
 SMALL = {
@@ -113,6 +113,17 @@ def test_training_keeps_what_helps(trained, grid) -> None:
     losses = SightLoss()(forecaster, samples.batch(np.arange(len(samples)), 0))
     # The gain is fitted here, lead by lead: what is kept cannot be worse than the start.
     assert float(losses["loss"]) <= float(losses["start_loss"]) * (1 + 1e-4)
+
+
+def test_a_correction_is_kept_as_far_as_hours_agree_on_it() -> None:
+    square = np.ones((20, 1))
+    assert worth_keeping(0.7 * square, square) == pytest.approx(0.7)  # all hours say the same
+    assert worth_keeping(3.0 * square, square) == 1.0
+    assert worth_keeping(-0.2 * square, square) == 0.0
+    assert worth_keeping(0.7 * square[:3], square[:3]) == 0.0  # three hours are no evidence
+    scattered = np.where(np.arange(20) % 2, 2.0, -1.0)[:, None]
+    # Mean 0.5; of 20 hours of ±1.5 its standard error is 1.5/√19.
+    assert worth_keeping(scattered, square) == pytest.approx(0.5 - 1.5 / np.sqrt(19))
 
 
 def test_a_model_forecasts_every_lead_in_metres_per_second(trained, grid) -> None:

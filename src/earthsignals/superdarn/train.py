@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from earthsignals.superdarn.grid import GridFile
     from earthsignals.tracking import Run
 
+HOUR_S = 3600
+FEWEST_HOURS = 4
 LOGS = Path("data/superdarn/logs")
 """What a further logger (`train.logger`) writes."""
 
@@ -41,9 +43,9 @@ def train_forecast(
     """Train `params.train` on the training block of `grid` and write `out`.
 
     The weights kept are those of the epoch with the least error on the validation block; how much of the
-    network's correction is kept at each lead is fitted there, too, so that where it has learnt nothing the
-    linear start remains. At the end the start itself is fitted again, on both blocks. A killed training
-    resumes exactly when called again with the same arguments, until `clear`.
+    network's correction is kept at each lead is fitted there, too, so that where it has learnt nothing beyond
+    doubt the linear start remains. At the end the start itself is fitted again, on both blocks. A killed
+    training resumes exactly when called again with the same arguments, until `clear`.
 
     Raises EarthSignalsError for a block too short for the longest lead, or an initial checkpoint of another
     network.
@@ -94,23 +96,48 @@ def train_forecast(
 def fit_gain(forecaster: Forecaster, samples: Samples, batch_size: int) -> torch.Tensor:
     """How much of the network's correction is worth keeping at each lead, (leads,) in [0, 1].
 
-    The least-squares factor of what the correction adds along the lines of sight of all vectors in `samples`.
+    See `worth_keeping`; the leads of a step of the rollout share their evidence.
     """
     forecaster.eval()
     forecaster.gain.fill_(1.0)
-    product, square = torch.zeros(2, forecaster.leads, dtype=torch.float64)
+    hours, hour = np.unique(samples.grid.times_s[samples.issues] // HOUR_S, return_inverse=True)
+    steps, levels = forecaster.steps, forecaster.levels
+    product, square = torch.zeros(2, len(hours) * steps, dtype=torch.float64)
     starts = range(0, len(samples), batch_size)
     with progress("weighing the correction", len(starts), "batches") as bar:
         for first in starts:
             indices = np.arange(first, min(first + batch_size, len(samples)))
-            history, hours, roll, lead, cell, north, east, velocity, present, own = samples.batch(indices, 0)
-            forecast, start = forecaster(history, hours, roll)
+            history, mlt, roll, lead, cell, north, east, velocity, present, own = samples.batch(indices, 0)
+            forecast, start = forecaster(history, mlt, roll)
             before = along_sight(start, lead, cell, north, east) + carried(forecaster, lead, own)
             added = along_sight(forecast - start, lead, cell, north, east) * present
-            product.index_add_(0, lead.flatten(), ((velocity - before) * added).double().flatten())
-            square.index_add_(0, lead.flatten(), added.square().double().flatten())
+            where = (torch.from_numpy(hour[indices])[:, None] * steps + lead // levels).flatten()
+            product.index_add_(0, where, ((velocity - before) * added).double().flatten())
+            square.index_add_(0, where, added.square().double().flatten())
             bar.advance()
-    return (product / square.clamp_min(1e-12)).clamp(0, 1).float()
+    gain = worth_keeping(product.reshape(-1, steps).numpy(), square.reshape(-1, steps).numpy())
+    return torch.from_numpy(gain).float().repeat_interleave(levels)
+
+
+def worth_keeping(product: np.ndarray, square: np.ndarray) -> np.ndarray:
+    """The share of a correction that helps beyond doubt: (steps,) float64 in [0, 1].
+
+    The least-squares factor Σ product / Σ square, less its standard error by leaving out one hour after the
+    other: neighbouring times of issue see the same weather and are no evidence of their own. Nothing is kept
+    on the evidence of fewer than `FEWEST_HOURS`.
+
+    Args:
+        product: (hours, steps) sums of (observed − start) · correction over vectors.
+        square: (hours, steps) sums of correction².
+    """
+    hours = len(product)
+    if hours < FEWEST_HOURS:
+        return np.zeros(product.shape[1])
+    total = square.sum(0).clip(1e-12)
+    share = product.sum(0) / total
+    without = (product.sum(0) - product) / (square.sum(0) - square).clip(1e-12)
+    error = np.sqrt((hours - 1) / hours * ((without - without.mean(0)) ** 2).sum(0))
+    return (share - error).clip(0, 1)
 
 
 def _samples(grid: GridFile, split: str, params: SuperdarnParams, forecaster: Forecaster) -> Samples:

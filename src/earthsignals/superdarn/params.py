@@ -101,7 +101,7 @@ class StateParams(Section):
     """Weight of "no drift", in observations."""
     shrinkage: float = Field(0.01, ge=0, le=10)
     """Of the linear start's coefficients, relative to the variance of what they multiply."""
-    stride: int = Field(6, ge=1, le=10_000)
+    stride: int = Field(8, ge=1, le=10_000)
     """Frames from one time of issue to the next, when the linear start is fitted."""
 
 
@@ -134,7 +134,7 @@ class NetworkParams(Section):
 class TrainParams(TrainingOptions):
     """The recipe of the forecast."""
 
-    epochs: int = Field(3, ge=1, le=100_000)
+    epochs: int = Field(2, ge=1, le=100_000)
     batch_size: int = Field(8, ge=1, le=1_000_000)
     learning_rate: float = Field(1e-3, gt=0, le=10)
     weight_decay: float = Field(0.01, ge=0, le=1)
@@ -159,7 +159,7 @@ class EvaluateParams(Section):
     leads_minutes: tuple[Annotated[int, Field(ge=1, le=1440)], ...] = Field(
         (2, 10, 20, 30, 40, 50, 60), min_length=1
     )
-    stride: int = Field(6, ge=1, le=10_000)
+    stride: int = Field(8, ge=1, le=10_000)
     """Frames from one time of issue to the next."""
     block_hours: float = Field(2.0, gt=0, le=240)
     """Length of the blocks of time that intervals are drawn over."""

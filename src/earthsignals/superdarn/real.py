@@ -43,8 +43,8 @@ TRAIN_HOURS = 12
 """Of a day, for training; the rest is judged."""
 VALIDATION_HOURS = 2
 """The last of TRAIN_HOURS."""
-TRAIN_STRIDE = 2
-"""Frames from one time of issue to the next in training, at most: half a day is little to learn from."""
+STRIDE = 2
+"""Frames from one time of issue to the next, at most: half a day is little to learn from and to judge by."""
 
 
 @dataclass(frozen=True)
@@ -204,10 +204,11 @@ def judge_day(
     )
     initial = str(model.path) if model.path and day.hemisphere == model.grid.hemisphere else None
     options = params.train.model_copy(
-        update={"initial_checkpoint": initial, "stride": min(params.train.stride, TRAIN_STRIDE)}
+        update={"initial_checkpoint": initial, "stride": min(params.train.stride, STRIDE)}
     )
-    state = params.state.model_copy(update={"stride": min(params.state.stride, TRAIN_STRIDE)})
-    params = params.model_copy(update={"train": options, "state": state})
+    state = params.state.model_copy(update={"stride": min(params.state.stride, STRIDE)})
+    judging = params.evaluate.model_copy(update={"stride": min(params.evaluate.stride, STRIDE)})
+    params = params.model_copy(update={"train": options, "state": state, "evaluate": judging})
     grid = grid_of(day.vectors, params.grid, partial(halves, midnight_s=day.midnight_s))
     with tempfile.TemporaryDirectory(prefix="earthsignals-real-") as folder:
         out = Path(folder) / "best_model.pt"

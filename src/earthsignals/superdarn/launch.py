@@ -134,17 +134,18 @@ def _base(root: Path | None) -> SuperdarnParams:
 
 
 def _grid(params: SuperdarnParams, folder: Path) -> GridFile:
-    """The grid of these parameters; made anew unless its records are synthetic, which never change."""
+    """The grid of these parameters; made anew unless its records are synthetic ones of this version."""
     from earthsignals.superdarn.dataset import make_grid
     from earthsignals.superdarn.grid import open_grid
+    from earthsignals.superdarn.simulation.days import VERSION
     from earthsignals.superdarn.source import prepare_records
     from earthsignals.training import resume_key
 
     values = params.model_dump(mode="json", include=set(_UPSTREAM))
     synthetic = params.source == "synthetic"
     made = {key: values[key] for key in ("source", "s3", "simulation", "gridding")}
-    records = folder / f"records-{resume_key(made, values['grid']['hemisphere'])}"
-    path = folder / f"grid-{resume_key(values)}.h5"
+    records = folder / f"records-{resume_key(made, VERSION)}"
+    path = folder / f"grid-{resume_key(values, VERSION)}.h5"
     folder.mkdir(parents=True, exist_ok=True)
     if not (synthetic and path.is_file()):
         if not (synthetic and (records / "records.json").is_file()):

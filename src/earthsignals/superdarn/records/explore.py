@@ -126,7 +126,9 @@ class Exploration:
             lines += ["", f"fields of {kind}:", *(f"  {name:<22} {shape}" for name, shape in fields.items())]
         faulty = [file for file in self.files if file.faults]
         lines += ["", f"files with faults: {len(faulty)}"]
-        lines += [f"  {file.name}: {'; '.join(file.faults)}" for file in faulty]
+        for file in faulty:  # some faults name their file themselves
+            told = "; ".join(fault.removeprefix(f"{file.name}: ") for fault in file.faults)
+            lines.append(f"  {file.name}: {told}")
         return "\n".join(lines) + "\n"
 
 

@@ -691,6 +691,8 @@ def test_a_tunnel_in_the_foreground_ends_with_its_command(project: Path, name: s
         [sys.executable, "-m", "earthsignals.cli.main", "tunnel", "root@h", *ports], text=True,
         env=os.environ | {"PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}"},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        # Tests that a shell runs in its background inherit a Ctrl-C that is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     assert process.stdout is not None
     assert "stands; Ctrl-C ends it" in process.stdout.readline()

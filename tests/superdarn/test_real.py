@@ -117,8 +117,8 @@ def test_the_first_half_trains_and_the_last_is_judged(
     assert np.array_equal(grid.split == 2, hour >= 12)
     assert json.loads(out.read_text())["data_md5"] == md5_path(folder)
     assert found["model_md5"] == model.md5
-    # 720 frames; times of issue from 12:00 on, while 20 minutes remain, every third frame.
-    assert found["issues"] == len(range(360, 710, 3))
+    # 720 frames; times of issue from 12:00 on, while 20 minutes remain, every second frame.
+    assert found["issues"] == len(range(360, 710, 2))
     for key in ("skill_vs_damped", "skill_vs_persistence", "rmse_m_s", "by_mlat", "quiet", "vectors", "acc"):
         assert key in found
     error = {name: of["10"] for name, of in found["rmse_m_s"].items()}

@@ -5,7 +5,6 @@ A model is its weights with the grid it forecasts on and the fields it knows the
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from earthsignals.params import validate
 from earthsignals.storage import EarthSignalsError, md5_file
 from earthsignals.superdarn.model import Forecaster
 from earthsignals.superdarn.own_views import seen_again
@@ -120,7 +120,7 @@ def load_model(path: str | Path) -> ForecastModel:
     content = load_checkpoint(path, KIND)
     try:
         grid, state, network = (
-            section.model_validate_json(_json(content[key]))
+            validate(section, content[key], source=str(path), prefix=key)
             for key, section in (("grid", GridParams), ("state", StateParams), ("network", NetworkParams))
         )
         steps, params = int(content["steps"]), dict(content["params"])
@@ -142,8 +142,3 @@ def load_model(path: str | Path) -> ForecastModel:
     return ForecastModel(
         forecaster, grid, state, network, steps, path.stem, path, md5_file(path), params
     )
-
-
-def _json(value: Any) -> str:
-    """Plain values as JSON: strict sections take lists for tuples only from there."""
-    return json.dumps(value)

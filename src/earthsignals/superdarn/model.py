@@ -122,7 +122,7 @@ def along_sight(drift: Tensor, lead: Tensor, cell: Tensor, north: Tensor, east: 
     lead, cell: (B, K) int64, number of the lead and row * C + column; north, east: the azimuth's cosine and
     sine.
     """
-    items, leads = drift.shape[:2]
+    items = len(drift)
     flat = drift.transpose(2, 1).reshape(items, 2, -1)
     where = (lead * (drift.shape[-2] * drift.shape[-1]) + cell)[:, None].expand(-1, 2, -1)
     both = flat.gather(2, where)

@@ -33,7 +33,7 @@ class Samples:
 
     def _targets(self, issues: np.ndarray) -> list[Tensor]:
         grid, columns = self.grid, self.grid.layout.shape[1]
-        spans = [slice(int(grid.offsets[t + 1]), int(grid.offsets[t + 1 + self.leads])) for t in issues]
+        spans = [grid.span(t + 1, t + self.leads) for t in issues]
         longest = max(1, *(span.stop - span.start for span in spans))
         lead, cell = np.zeros((2, len(issues), longest), np.int64)
         north, east, velocity, present = np.zeros((4, len(issues), longest), np.float32)
@@ -51,6 +51,5 @@ class Samples:
 
 def clock(grid: GridFile, issues: np.ndarray) -> tuple[Tensor, Tensor]:
     """mlt_zero (B,) float32 in hours and roll (B,) int64 in columns at the frames `issues`."""
-    hours = [float(grid.mlt_zero[t]) for t in issues]
-    rolls = [int(grid.layout.roll_of(hour)) for hour in hours]
-    return torch.tensor(hours, dtype=torch.float32), torch.tensor(rolls, dtype=torch.int64)
+    hours = grid.mlt_zero[issues]
+    return torch.tensor(hours, dtype=torch.float32), torch.from_numpy(grid.layout.roll_of(hours))

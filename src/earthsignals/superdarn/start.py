@@ -19,6 +19,7 @@ from earthsignals.compute.progress import progress
 from earthsignals.storage import EarthSignalsError
 from earthsignals.superdarn.climatology import block_sums, mean_drift, standing
 from earthsignals.superdarn.own_views import OWN, seen_again
+from earthsignals.superdarn.samples import clock
 from earthsignals.superdarn.state import Analysis, Known, sums
 
 if TYPE_CHECKING:
@@ -154,14 +155,14 @@ class NormalEquations:
     def _add_issue(self, grid: GridFile, issue: int, climatology: Tensor) -> None:
         start, analysis = self.start, self.analysis
         known = analysis(torch.from_numpy(sums(grid, issue + 1 - analysis.history, issue))[None])
-        roll = torch.tensor([int(grid.layout.roll_of(float(grid.mlt_zero[issue])))])
+        _, roll = clock(grid, np.array([issue]))
         smooth = start.turning_fields(known, roll, climatology)[0].numpy()
         fields, seen = known.fields[0].numpy(), known.count[0, 0].numpy() > 0
         columns = fields.shape[-1]
         again = seen_again(grid, issue, start.leads)
         begin = int(grid.offsets[issue + 1])
         for lead in range(start.leads):
-            here = slice(int(grid.offsets[issue + lead + 1]), int(grid.offsets[issue + lead + 2]))
+            here = grid.span(issue + lead + 1)
             row, column = grid.row[here].astype(np.intp), grid.column[here].astype(np.intp)
             azimuth = np.deg2rad(grid.kvect[here])
             north, east = np.cos(azimuth), np.sin(azimuth)

@@ -30,8 +30,15 @@ def seen_cells(grid: GridFile) -> np.ndarray:
     """frame · cells + cell of every cell and frame with a vector, once each, ascending int64."""
     rows, columns = grid.layout.shape
     cell = grid.row.astype(np.int64) * columns + grid.column
-    # Sorted by hand: np.unique hashes, which takes ten times as long for millions of different numbers.
-    key = np.sort(grid.frame.astype(np.int64) * (rows * columns) + cell)
+    return once_each(grid.frame.astype(np.int64) * (rows * columns) + cell)
+
+
+def once_each(key: np.ndarray) -> np.ndarray:
+    """The different ones among numbers (n,) >= 0, ascending.
+
+    Sorted by hand: np.unique hashes, which takes ten times as long for millions of different numbers.
+    """
+    key = np.sort(key)
     return key[np.diff(key, prepend=-1) > 0]
 
 
@@ -84,7 +91,7 @@ class Examples:
 
 def _example(grid: GridFile, t: int, forecast: np.ndarray, truth: Truth | None) -> Arrays:
     last = min(t + len(forecast), len(grid.times_s) - 1)
-    here = slice(int(grid.offsets[t]), int(grid.offsets[last + 1]))
+    here = grid.span(t, last)
     cadence = grid.params.cadence_minutes
     mlat, mlon = axes(*grid.layout.centres())
     found = {

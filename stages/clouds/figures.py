@@ -1,4 +1,4 @@
-"""clouds-figures: figures as PNG and PDF, views as pages to touch; both folders are replaced as a whole."""
+"""clouds-figures: figures with their data, and views to touch; each of the folders is replaced as a whole."""
 
 from pathlib import Path
 
@@ -15,8 +15,8 @@ DATA, REPORTS = Path("data/clouds"), Path("reports/clouds")
 
 def main() -> None:
     inputs = read_inputs(DATA, REPORTS, load_section("clouds", CloudsParams))
-    with atomic_directory(REPORTS / "figures") as out:
-        skipped = draw_all(inputs, out)
+    with atomic_directory(REPORTS / "figures") as out, atomic_directory(DATA / "figures") as sources:
+        skipped = draw_all(inputs, out, sources)
     with atomic_directory(DATA / "pages") as out:
         left_out = write(VIEWS, inputs, out)
     for name, reason in (skipped | {f"page {name}": reason for name, reason in left_out.items()}).items():

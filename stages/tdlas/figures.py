@@ -1,4 +1,4 @@
-"""tdlas-figures: every figure as PNG and PDF; the folder is replaced as a whole."""
+"""tdlas-figures: figures with their data, and views to touch; each of the folders is replaced as a whole."""
 
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from earthsignals.storage import atomic_directory, read_json
 from earthsignals.tdlas.dataset import open_scans
 from earthsignals.tdlas.figures import draw_all
 from earthsignals.tdlas.lines import read_lines
+from earthsignals.tdlas.pages import VIEWS, Inputs, write
 from earthsignals.tdlas.params import TdlasParams
 
 DATA, REPORTS = Path("data/tdlas"), Path("reports/tdlas")
@@ -19,9 +20,12 @@ def main() -> None:
     lines = read_lines(DATA / "lines.csv")
     arrays = read_arrays(DATA / "evaluation.h5")
     metrics, history = read_json(REPORTS / "metrics.json"), read_json(REPORTS / "training.json")
-    with open_scans(DATA / "dataset.h5") as file, atomic_directory(REPORTS / "figures") as out:
-        skipped = draw_all(file, lines, params, arrays, metrics, history, out)
-    for name, reason in skipped.items():
+    with open_scans(DATA / "dataset.h5") as file:
+        with atomic_directory(REPORTS / "figures") as out, atomic_directory(DATA / "figures") as sources:
+            skipped = draw_all(file, lines, params, arrays, metrics, history, out, sources)
+        with atomic_directory(DATA / "pages") as out:
+            left_out = write(VIEWS, Inputs(file, lines, params, arrays), out)
+    for name, reason in (skipped | {f"page {name}": reason for name, reason in left_out.items()}).items():
         print(f"{name}: not drawn, {reason}")
 
 

@@ -48,7 +48,7 @@ FIGURES: dict[str, Callable[[Inputs], Figure]] = {
 """Figures by the name of their files, besides a `training_<name>` for each history."""
 
 
-def draw_all(inputs: Inputs, out: Path) -> dict[str, str]:
+def draw_all(inputs: Inputs, out: Path, sources: Path | None = None) -> dict[str, str]:
     """Write every figure as `out/<name>.png` and `.pdf`.
 
     Returns:
@@ -59,7 +59,7 @@ def draw_all(inputs: Inputs, out: Path) -> dict[str, str]:
     }
     for name, history in (inputs.histories or {"model": ()}).items():
         draw[f"training_{name}"] = lambda name=name, history=history: _training(history, name)
-    return house.draw_each(draw, Path(out))
+    return house.draw_each(draw, out, sources)
 
 
 def _training(history: Sequence[Mapping[str, float]], name: str) -> Figure:

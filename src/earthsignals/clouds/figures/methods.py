@@ -73,7 +73,7 @@ def _measure(axes: Axes, rows: Mapping[str, Mapping[str, Any]], order: list[str]
         )  # fmt: skip
     axes.set_yticks(range(len(order)), [name_of(method) for method in order])
     axes.set_ylim(len(order) - 0.5, -0.8)
-    axes.set_title(MEASURES[name], fontsize=7)
+    axes.set_xlabel(MEASURES[name], fontsize=7)
     axes.margins(x=0.12)
     axes.locator_params(axis="x", nbins=4)
 

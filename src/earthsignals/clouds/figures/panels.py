@@ -72,10 +72,10 @@ def km_axes(panels: np.ndarray) -> None:
         axes.locator_params(nbins=4)
     for axes in panels[:, 0]:
         axes.tick_params(labelleft=True)
-        axes.set_ylabel("km")
+        axes.set_ylabel("northwards (km)")
     for axes in panels[-1]:
         axes.tick_params(labelbottom=True)
-        axes.set_xlabel("km")
+        axes.set_xlabel("eastwards (km)")
 
 
 def regime_legend(figure: Figure, regimes: Sequence[str]) -> None:

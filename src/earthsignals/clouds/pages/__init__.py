@@ -1,40 +1,27 @@
-"""Views to touch: one HTML file each, with everything in it; the mouse shows the tile, clicks ask again.
+"""Views of the embedding: the mouse shows the tile, clicks ask again.
 
     left_out = write(VIEWS, inputs, Path("pages"))
 """
 
 from __future__ import annotations
 
-import html
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
 from earthsignals.clouds.figures.inputs import Inputs
 from earthsignals.clouds.pages.dendrogram import dendrogram
 from earthsignals.clouds.pages.distance import distance
-from earthsignals.clouds.pages.document import Page, write_html, write_page
 from earthsignals.clouds.pages.grid import grid
 from earthsignals.clouds.pages.maps import components, rgb
 from earthsignals.clouds.pages.neighbours import neighbours
 from earthsignals.clouds.pages.scatter import scatter
 from earthsignals.clouds.pages.trajectory import trajectory
-from earthsignals.compute.mapping import progress
-from earthsignals.results import MissingData
+from earthsignals.pages import View, write_views
 
-__all__ = ["VIEWS", "Page", "View", "write"]
+__all__ = ["HEADING", "VIEWS", "write"]
 
-
-@dataclass(frozen=True)
-class View:
-    """A page: what it is called, what is to be seen on it, and what draws it."""
-
-    title: str
-    caption: str
-    draw: Callable[[Inputs], Page]
-
-
-VIEWS: dict[str, View] = {
+HEADING = "Clouds: views of the embedding"
+VIEWS: dict[str, View[Inputs]] = {
     "dendrogram": View(
         "Tree of tiles",
         "Ward's tree of the embeddings of study tiles. Below each leaf a tile drawn at random, the one "
@@ -88,31 +75,6 @@ VIEWS: dict[str, View] = {
 }
 
 
-def write(views: Mapping[str, View], inputs: Inputs, out: Path) -> dict[str, str]:
-    """Write every view as `out/<name>.html`, and `out/index.html` with links to them.
-
-    Returns:
-        Views left out, each with the reason.
-    """
-    out, left_out = Path(out), {}
-    with progress("pages", len(views), "pages") as bar:
-        for name, view in views.items():
-            try:
-                write_page(out / f"{name}.html", view.title, view.caption, view.draw(inputs))
-            except MissingData as reason:
-                left_out[name] = str(reason)
-            bar.advance()
-    _write_index(views, left_out, out / "index.html")
-    return left_out
-
-
-def _write_index(views: Mapping[str, View], left_out: Mapping[str, str], path: Path) -> None:
-    items = []
-    for name, view in views.items():
-        title, caption = html.escape(view.title), html.escape(view.caption)
-        if name in left_out:
-            items.append(f"<li>{title}: left out, {html.escape(left_out[name])}</li>")
-        else:
-            items.append(f'<li><a href="{name}.html">{title}</a><br>{caption}</li>')
-    body = "<h1>How clouds organise: the embedding to look at</h1>\n<ul>\n" + "\n".join(items) + "\n</ul>"
-    write_html(path, "Clouds: views of the embedding", body)
+def write(views: Mapping[str, View[Inputs]], inputs: Inputs, out: Path) -> dict[str, str]:
+    """Write these views and their index into `out`; returns those left out, each with the reason."""
+    return write_views(views, inputs, out, HEADING)

@@ -9,15 +9,9 @@ from bokeh.plotting import figure
 
 from earthsignals.clouds.figures.inputs import Inputs, colour_of, named
 from earthsignals.clouds.figures.tree import EXAMPLES
-from earthsignals.clouds.pages.document import Page
-from earthsignals.clouds.pages.parts import (
-    TILE_PX,
-    TOOLS,
-    bare,
-    regimes_below,
-    tile_columns,
-    tile_hover,
-)  # fmt: skip
+from earthsignals.clouds.pages.parts import TILE_PX, regimes_below, tile_columns, tile_hover
+from earthsignals.pages import Page
+from earthsignals.pages.parts import TOOLS, bare
 
 WIDTH, SIDE = 1080, 90
 LABELS = {"random": "random", "central": "central", "best": "best triplet", "worst": "worst triplet"}

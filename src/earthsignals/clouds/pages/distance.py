@@ -10,9 +10,10 @@ from bokeh.palettes import Viridis256
 
 from earthsignals.clouds.figures.inputs import Inputs
 from earthsignals.clouds.figures.likeness import distance_map, nearest_window
-from earthsignals.clouds.pages.document import Page
 from earthsignals.clouds.pages.maps import ACROSS, shown_maps
-from earthsignals.clouds.pages.parts import in_rows, scene_figure, scene_uri, window_hover
+from earthsignals.clouds.pages.parts import scene_figure, scene_uri, window_hover
+from earthsignals.pages import Page
+from earthsignals.pages.parts import in_rows
 from earthsignals.results import MissingData
 
 NUMBERS = 500_000

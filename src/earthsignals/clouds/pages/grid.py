@@ -9,8 +9,9 @@ from bokeh.plotting import figure
 from earthsignals.clouds.figures.grid import COLUMNS, METHOD, ROWS
 from earthsignals.clouds.figures.inputs import Inputs
 from earthsignals.clouds.figures.likeness import on_grid
-from earthsignals.clouds.pages.document import Page
-from earthsignals.clouds.pages.parts import TOOLS, bare, regimes_below, tile_columns, tile_hover
+from earthsignals.clouds.pages.parts import regimes_below, tile_columns, tile_hover
+from earthsignals.pages import Page
+from earthsignals.pages.parts import TOOLS, bare
 
 CELL = 72
 

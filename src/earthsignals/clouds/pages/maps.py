@@ -9,8 +9,9 @@ from bokeh.models import ColumnDataSource, CustomJS, LinearColorMapper, Select, 
 from earthsignals.clouds.figures.colours import Stretch
 from earthsignals.clouds.figures.inputs import Inputs, SceneMap
 from earthsignals.clouds.figures.maps import LIMIT, SCENES
-from earthsignals.clouds.pages.document import Page
-from earthsignals.clouds.pages.parts import in_rows, scene_figure, scene_uri, thinned, window_hover
+from earthsignals.clouds.pages.parts import scene_figure, scene_uri, thinned, window_hover
+from earthsignals.pages import Page
+from earthsignals.pages.parts import in_rows
 
 ACROSS = 3
 MOST = 2500

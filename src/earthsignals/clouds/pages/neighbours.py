@@ -11,8 +11,9 @@ from earthsignals.clouds.figures.inputs import Inputs
 from earthsignals.clouds.figures.likeness import neighbours as nearest
 from earthsignals.clouds.figures.likeness import queries
 from earthsignals.clouds.figures.planes import FEWEST, METHODS
-from earthsignals.clouds.pages.document import Page
-from earthsignals.clouds.pages.parts import bare, plane_figure, regimes_below, tile_columns, tile_hover
+from earthsignals.clouds.pages.parts import plane_figure, regimes_below, tile_columns, tile_hover
+from earthsignals.pages import Page
+from earthsignals.pages.parts import bare
 from earthsignals.results import MissingData
 
 ACROSS, DOWN = 4, 4

@@ -1,36 +1,25 @@
-"""Parts that several pages share: tiles and scenes as data URIs, planes, scenes, what the mouse shows."""
+"""Parts that several views share: tiles and scenes as data URIs, planes, scenes, what the mouse shows."""
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from bokeh.layouts import column, row
-from bokeh.models import Column, ColumnDataSource, HoverTool, Legend, LegendItem
+from bokeh.models import ColumnDataSource, HoverTool, Legend, LegendItem
 from bokeh.plotting import figure
-from PIL import Image
 
 from earthsignals.clouds.figures.inputs import Inputs, SceneMap, colour_of, named, thumbnail
+from earthsignals.pages.parts import TOOLS, bare, data_uri, hover
 
 TILE_PX = 64
 SHOWN_PX = 144
 """Edge of a tile where the mouse is."""
 SCENE_PX = 512
-TOOLS = "pan,wheel_zoom,box_zoom,reset,save"
 TILE_TOOLTIP = f"""<div style="font-size:12px">
 <img src="@tile{{safe}}" width="{SHOWN_PX}" height="{SHOWN_PX}" style="display:block;margin-bottom:4px">
 <b>@regime</b><br>@scene<br>@moment UTC<br>@place@facts{{safe}}</div>"""
-
-
-def data_uri(picture: np.ndarray, quality: int = 80) -> str:
-    """(h, w, 3) uint8 as a JPEG inside a URI."""
-    stream = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(picture)).save(stream, "JPEG", quality=quality)
-    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
 
 
 def place(latitude: float, longitude: float) -> str:
@@ -76,14 +65,6 @@ def plane_figure(title: str, plane: np.ndarray, edge: int = 620, **looks: Any) -
     return made
 
 
-def bare(made: figure) -> None:
-    """No axes, no grid, a frame."""
-    made.axis.visible = False
-    made.grid.visible = False
-    made.outline_line_color = "#888888"
-    made.toolbar.logo = None
-
-
 def regimes_below(made: figure, regimes: Sequence[str]) -> None:
     """A legend of the regimes below a figure; none where no regime is known."""
     if set(regimes) == {""}:
@@ -99,10 +80,7 @@ def regimes_below(made: figure, regimes: Sequence[str]) -> None:
 
 def tile_hover(renderers: Sequence[Any], tooltip: str = TILE_TOOLTIP) -> HoverTool:
     """Shows the tile where the mouse is."""
-    return HoverTool(
-        renderers=list(renderers), tooltips=tooltip, point_policy="follow_mouse", limit=1,
-        attachment="horizontal",
-    )  # fmt: skip
+    return hover(renderers, tooltip)
 
 
 def thinned(scene: SceneMap, most: int) -> SceneMap:
@@ -138,11 +116,6 @@ def scene_figure(scene: SceneMap, uri: str, width: int = 285) -> figure:
     made.toolbar_location = "above"
     made.image_url(url=[uri], x=0, y=scene.height_km, w=scene.width_km, h=scene.height_km, level="image")
     return made
-
-
-def in_rows(figures: Sequence[figure], across: int = 3) -> Column:
-    """Figures side by side, in rows of `across`."""
-    return column(*(row(*figures[k : k + across]) for k in range(0, len(figures), across)))
 
 
 def window_hover(made: figure, scene: SceneMap, number: int, tile_km: float, said: Sequence[str]) -> None:

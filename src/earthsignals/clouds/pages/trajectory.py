@@ -10,17 +10,16 @@ from bokeh.plotting import figure
 
 from earthsignals.clouds.figures.inputs import Inputs, thumbnail
 from earthsignals.clouds.figures.trajectory import Path, hours_since, path_of
-from earthsignals.clouds.pages.document import Page
 from earthsignals.clouds.pages.parts import (
     SHOWN_PX,
-    TOOLS,
-    data_uri,
     place,
     plane_figure,
     regimes_below,
     tile_columns,
     tile_hover,
-)  # fmt: skip
+)
+from earthsignals.pages import Page
+from earthsignals.pages.parts import TOOLS, data_uri
 
 HOUR_TOOLTIP = f"""<div style="font-size:12px">
 <img src="@tile{{safe}}" width="{SHOWN_PX}" height="{SHOWN_PX}" style="display:block;margin-bottom:4px">

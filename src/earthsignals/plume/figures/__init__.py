@@ -34,7 +34,7 @@ NAMES = (
 
 def draw_all(
     arrays: Arrays, metrics: Mapping[str, Any], history: Sequence[Mapping[str, float]], index: SceneIndex,
-    out: Path,
+    out: Path, sources: Path | None = None,
 ) -> dict[str, str]:  # fmt: skip
     """Write every figure of NAMES as `out/<name>.png` and `.pdf`.
 
@@ -58,7 +58,7 @@ def draw_all(
         "background": lambda: _background(index),
         "training": lambda: house.training_curves(history, loss_label="cross-entropy"),
     }
-    return house.draw_each(draw, Path(out))
+    return house.draw_each(draw, out, sources)
 
 
 def _background(index: SceneIndex) -> Any:

@@ -33,7 +33,7 @@ def detection(arrays: Arrays) -> Figure:
     left.axhline(0.9, color=house.COLOURS["black"], linewidth=0.5, linestyle=":")
     left.set(
         xscale="log", xlim=(grid[0], grid[-1]), ylim=(-0.08, 1.08), ylabel="probability of detection",
-        xlabel=f"emission rate at a wind of {float(at_wind):.1f} m/s  [kg/h]",
+        xlabel=f"emission rate at a wind of {float(at_wind):.1f} m/s (kg/h)",
     )  # fmt: skip
     plain_logarithms(left.xaxis)
     left.set_title("at as many false alarms as the network")
@@ -69,8 +69,8 @@ def rates(arrays: Arrays) -> Figure:
     limits = (both.min() / 1.2, both.max() * 1.2) if len(both) else (10.0, 1000.0)
     left.plot(limits, limits, "--", color=house.COLOURS["black"], linewidth=0.8)
     left.set(
-        xscale="log", yscale="log", xlim=limits, ylim=limits, xlabel="true rate [kg/h]",
-        ylabel="estimated rate [kg/h]",
+        xscale="log", yscale="log", xlim=limits, ylim=limits, xlabel="true rate (kg/h)",
+        ylabel="estimated rate (kg/h)",
     )  # fmt: skip
     held_95 = (true >= far_low) & (true <= far_high)
     (coverage,) = take(arrays, "rates/coverage")
@@ -86,7 +86,7 @@ def rates(arrays: Arrays) -> Figure:
         right.axhline(np.median(ratio), color=colour, linewidth=0.9, label=f"median {np.median(ratio):.2f}")
     far = max(3.0, 1.2 * np.exp(np.abs(np.log(ratio)).max(initial=0)))  # as far up as down
     right.set(
-        xscale="log", yscale="log", xlim=limits, ylim=(1 / far, far), xlabel="true rate [kg/h]",
+        xscale="log", yscale="log", xlim=limits, ylim=(1 / far, far), xlabel="true rate (kg/h)",
         ylabel="estimate over truth",
     )  # fmt: skip
     narrow = limits[1] < 30 * limits[0]  # within so little, 1, 10, 100 would leave one tick or none

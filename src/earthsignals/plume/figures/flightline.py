@@ -37,11 +37,11 @@ def flightline(arrays: Arrays) -> Figure:
     figure, panels = _panels(ch4.shape, stacked)
     bar = {"pad": 0.01, "aspect": 12} if stacked else {"location": "bottom", "pad": 0.01, "aspect": 25}
     image = _image(panels[0], ch4, extent, "cividis", 0, CEILING_PPM_M)
-    figure.colorbar(image, ax=panels[0], label="CH$_4$ [ppm m]", extend="both", **bar)
+    figure.colorbar(image, ax=panels[0], label="CH$_4$ enhancement (ppm m)", extend="both", **bar)
     image = _image(panels[1], saliency, extent, "magma", 0, 1)
     figure.colorbar(image, ax=panels[1], label="saliency", **bar)
     image = _image(panels[2], ch4, extent, "Greys", 0, CEILING_PPM_M)
-    figure.colorbar(image, ax=panels[2], label="CH$_4$ [ppm m]", extend="both", **bar)
+    figure.colorbar(image, ax=panels[2], label="CH$_4$ enhancement (ppm m)", extend="both", **bar)
     _outline(panels[2], truth, extent, TRUE, 0.7)
     _outline(panels[2], found, extent, FOUND, 1.1)
     marks = []
@@ -66,9 +66,9 @@ def flightline(arrays: Arrays) -> Figure:
     panels[2].set_title("plumes", loc="left")
     for number, panel in enumerate(panels):
         if not stacked or number == 2:
-            panel.set_xlabel(f"{'along' if lies else 'across'} track [km]")
+            panel.set_xlabel(f"{'along' if lies else 'across'} track (km)")
         if stacked or number == 0:
-            panel.set_ylabel(f"{'across' if lies else 'along'} track [km]")
+            panel.set_ylabel(f"{'across' if lies else 'along'} track (km)")
         panel.tick_params(labelbottom=not stacked or number == 2, labelleft=stacked or number == 0)
     return figure
 
@@ -98,13 +98,13 @@ def chip(
     scale = pixel_m / 1000.0
     extent = (-0.5 * scale, (ch4.shape[1] - 0.5) * scale, (ch4.shape[0] - 0.5) * scale, -0.5 * scale)
     image = _image(left, ch4, extent, "cividis", 0, CEILING_PPM_M)
-    figure.colorbar(image, ax=left, label="CH$_4$ [ppm m]", extend="max", shrink=0.85, pad=0.02)
+    figure.colorbar(image, ax=left, label="CH$_4$ enhancement (ppm m)", extend="max", shrink=0.85, pad=0.02)
     image = _image(right, saliency, extent, "magma", 0, 1)
     figure.colorbar(image, ax=right, label="saliency", shrink=0.85, pad=0.02)
     for panel in (left, right):
         _outline(panel, truth, extent, TRUE, 0.9)
         _outline(panel, found, extent, FOUND, 0.9)
-        panel.set(xlabel="[km]", ylabel="[km]")
+        panel.set(xlabel="across (km)", ylabel="down (km)")
     lines = [
         Line2D([], [], color=TRUE, label="label"),
         Line2D([], [], color=FOUND, label="found"),

@@ -55,7 +55,7 @@ def tiles(arrays: Arrays) -> Figure:
     )
     if image is not None:
         figure.colorbar(
-            image, ax=figure.axes, label="CH$_4$ [ppm m]", extend="both", orientation="horizontal",
-            shrink=0.4, aspect=35, pad=0.01,
+            image, ax=figure.axes, label="CH$_4$ enhancement (ppm m)", extend="both",
+            orientation="horizontal", shrink=0.4, aspect=35, pad=0.01,
         )  # fmt: skip
     return figure

@@ -58,6 +58,7 @@ def draw_all(
     metrics: Mapping[str, Any],
     histories: Mapping[str, Sequence[Mapping[str, float]]],
     out: Path,
+    sources: Path | None = None,
 ) -> dict[str, str]:
     """Write every figure of NAMES as `out/<name>.png` and `.pdf`.
 
@@ -76,7 +77,7 @@ def draw_all(
         draw[f"training_{name}"] = lambda name=name, label=label: _training(
             histories.get(name, ()), name, label
         )
-    return house.draw_each(draw, Path(out))
+    return house.draw_each(draw, out, sources)
 
 
 def _training(history: Sequence[Mapping[str, float]], name: str, label: str) -> Figure:

@@ -77,7 +77,7 @@ def denoising_examples(arrays: Arrays) -> Figure:
                 )
             traces[column].set_title(f"{label}: {said}" if said else label, fontsize=7.5, loc="left")
         images[0].set_ylabel("frequency (Hz)")
-        traces[0].set_ylabel("amplitude")
+        traces[0].set_ylabel("amplitude\n(scaled)")
     for column in range(3):
         axes[-1, column].set_xlabel("time (s)")
     bar = figure.colorbar(shown, ax=axes, location="bottom", shrink=0.4, aspect=45, pad=0.015)

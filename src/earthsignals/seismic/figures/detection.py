@@ -109,10 +109,12 @@ def floor(arrays: Arrays) -> Figure:
     axes.plot(limits, limits, color="0.5", lw=0.8)
     axes.set(
         xlim=limits, ylim=limits, xlabel="half the MSE of a pair that shares all but its phases",
-        ylabel="the same of two surrogates of one record", aspect="equal",
+        ylabel="half the MSE of two surrogates of one record", aspect="equal",
     )  # fmt: skip
     ratio = float(surrogates[kept].mean() / pairs[kept].mean())
-    axes.set_title(f"mean {pairs[kept].mean():.5f}; surrogates {100 * (ratio - 1):+.1f} %")
+    # `+ 0.0` makes a zero of a negative zero.
+    percent = round(100 * (ratio - 1), 1) + 0.0
+    axes.set_title(f"mean {pairs[kept].mean():.5f}; surrogates {percent:+.1f} %".replace("-", "−"))
     if np.isfinite(snr).any():
         figure.colorbar(points, ax=axes, label="signal-to-noise ratio (dB)", shrink=0.85)
     return figure

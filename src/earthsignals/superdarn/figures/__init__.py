@@ -48,7 +48,7 @@ FIGURES: dict[str, Callable[[Inputs], Figure]] = {
 ANIMATION = "forecast.gif"
 
 
-def draw_all(inputs: Inputs, out: Path) -> dict[str, str]:
+def draw_all(inputs: Inputs, out: Path, sources: Path | None = None) -> dict[str, str]:
     """Write every figure as `out/<name>.png` and `.pdf`, and the animation `out/forecast.gif`.
 
     Returns:
@@ -56,7 +56,7 @@ def draw_all(inputs: Inputs, out: Path) -> dict[str, str]:
     """
     out = Path(out)
     skipped = house.draw_each(
-        {name: lambda figure=figure: figure(inputs) for name, figure in FIGURES.items()}, out
+        {name: lambda figure=figure: figure(inputs) for name, figure in FIGURES.items()}, out, sources
     )
     try:
         write_animation(inputs, out / ANIMATION)

@@ -16,6 +16,8 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
 from matplotlib.patches import Circle, Wedge
 from matplotlib.quiver import Quiver
 
+from earthsignals.figures.artists import FURNITURE
+
 RIM = 50.0
 """Degrees of latitude at the rim, unless cells end elsewhere."""
 ARROW_DEG = 11.0
@@ -87,6 +89,8 @@ def dial(axes: Axes, rim: float = RIM, *, hours: bool = True, night: bool = True
     edge = 90 - rim
     axes.set(xlim=(-1.02 * edge, 1.02 * edge), ylim=(-1.02 * edge, 1.02 * edge), aspect="equal")
     axes.axis("off")
+    # Not drawn: for the figure's source data.
+    axes.set(xlabel="to the right (° from the pole)", ylabel="upwards (° from the pole)")
     axes.add_patch(Circle((0, 0), edge, facecolor="white", edgecolor="none", zorder=-3))
     dark = "0.965" if night else "white"
     axes.add_patch(Wedge((0, 0), edge, 180, 360, facecolor=dark, edgecolor="none", zorder=-2))
@@ -102,12 +106,13 @@ def dial(axes: Axes, rim: float = RIM, *, hours: bool = True, night: bool = True
                 bbox={"facecolor": dark, "edgecolor": "none", "pad": 0.4},
             )  # fmt: skip
     for hour in range(0, 24, 6):
-        axes.plot(*_ray(hour, 0, edge), color="0.75", lw=0.4, zorder=0.5)
+        axes.plot(*_ray(hour, 0, edge), color="0.75", lw=0.4, zorder=0.5, gid=FURNITURE)
         if hours:
             x, y = 1.075 * edge * np.cos(angle(hour)), 1.075 * edge * np.sin(angle(hour))
             axes.text(x, y, f"{hour:02d}", fontsize=6, color="0.25", ha="center", va="center", clip_on=False)
     for hour in range(24):
-        axes.plot(*_ray(hour, edge * (0.97 if hour % 6 else 0.95), edge), color="0.35", lw=0.5, zorder=0.6)
+        inner = edge * (0.97 if hour % 6 else 0.95)
+        axes.plot(*_ray(hour, inner, edge), color="0.35", lw=0.5, zorder=0.6, gid=FURNITURE)
 
 
 def _ray(hour: float, inner: float, outer: float) -> tuple[list[float], list[float]]:

@@ -65,7 +65,7 @@ def convection(inputs: Inputs) -> Figure:
         axes.set_title(title, pad=11)
     scale_arrow(panels[-1, 0], rim)
     speed_bar(figure, panels[:, :2], speeds)
-    error_bar(figure, panels[:, 2], norm, "m/s")
+    error_bar(figure, panels[:, 2], norm, "difference of speeds (m/s)")
     return figure
 
 

@@ -34,6 +34,7 @@ def show_hours(
         extent=(0, columns * stretch, len(names) - 0.5, -0.5),
     )  # fmt: skip
     axes.set_yticks(range(len(names)), names, fontsize=5.5)
+    axes.set_ylabel("radar")
     axes.tick_params(axis="y", length=0)
     axes.grid(False)
     axes.set_xlim(0, hours)

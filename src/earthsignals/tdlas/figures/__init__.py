@@ -39,7 +39,7 @@ NAMES = (
 
 def draw_all(
     file: ScanFile, lines: LineList, params: TdlasParams, arrays: Arrays, metrics: Mapping[str, Any],
-    history: Sequence[Mapping[str, float]], out: Path,
+    history: Sequence[Mapping[str, float]], out: Path, sources: Path | None = None,
 ) -> dict[str, str]:  # fmt: skip
     """Write every figure of NAMES as `out/<name>.png` and `.pdf`.
 
@@ -67,4 +67,4 @@ def draw_all(
         ),
         "training": lambda: house.training_curves(history, loss_label="loss (start + likelihood)"),
     }  # fmt: skip
-    return house.draw_each(draw, Path(out))
+    return house.draw_each(draw, out, sources)

@@ -63,7 +63,6 @@ def predicted_vs_true(arrays: Arrays) -> Figure:
     _legend(bottom, "upper left", columns=2)
     for axis in (top.yaxis, bottom.xaxis):
         plain_logarithms(axis)
-    _letters(figure, (top, bottom))
     return figure
 
 
@@ -116,7 +115,6 @@ def error_vs_bound(arrays: Arrays) -> Figure:
     plain_logarithms(bottom.xaxis)
     figure.legend(*top.get_legend_handles_labels(), loc="outside upper center", ncols=3,
                   columnspacing=1.2, handletextpad=0.5)  # fmt: skip
-    _letters(figure, (top, bottom))
     return figure
 
 
@@ -198,7 +196,6 @@ def coverage(arrays: Arrays) -> Figure:
     right.legend(handles[1:], labels[1:], loc="upper right", ncols=2)
     for panel in (left, right):
         panel.set(xlabel="nominal coverage (%)", xlim=(0, 100))
-    _letters(figure, (left, right))
     return figure
 
 
@@ -269,8 +266,3 @@ def _legend(panel: Axes, place: str, columns: int = 1) -> None:
 
 def _height_ratios(top: Axes, ratio: float) -> None:
     top.get_gridspec().set_height_ratios([ratio, 1.0])
-
-
-def _letters(figure: Figure, panels: tuple[Axes, ...]) -> None:
-    for panel, letter in zip(panels, "abcdef", strict=False):
-        panel.set_title(f"({letter})", loc="left", weight="bold")

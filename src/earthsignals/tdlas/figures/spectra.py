@@ -51,13 +51,13 @@ def spectra(
         "temperature_k": f"{middle.temperature_k:.0f} K", "pressure_atm": f"{middle.pressure_atm:.2f} atm",
         "mole_fraction": f"{middle.mole_fraction / PPM:,.0f} ppm",
     }  # fmt: skip
-    for panel, (name, (values, text)), letter in zip(axes, steps.items(), "abc", strict=True):
+    for panel, (name, (values, text)) in zip(axes, steps.items(), strict=True):
         for value, colour in zip(values, _shades(len(values)), strict=True):
             state = Gas(**{**vars(middle), name: value})
             absorbance = absorption_coefficient(nu, lines, state, gas) * path_cm
             panel.plot(nu, absorbance, color=colour, linewidth=0.9, label=text(value))
         panel.set_title(
-            f"({letter}) " + ", ".join(v for k, v in held.items() if k != name), loc="left"
+            ", ".join(v for k, v in held.items() if k != name), loc="left"
         )
         panel.set(xlabel="wavenumber (cm⁻¹)", xlim=window)
         if name != "mole_fraction":  # closer around the strongest feature, where the curves differ
@@ -113,10 +113,9 @@ def scan(file: ScanFile, lines: LineList, params: TdlasParams) -> Figure:
         (absorbance, "absorbance", COLOURS["vermillion"]),
         (signal, "detector signal\n(mid-scan = 1)", COLOURS["blue"]),
     )
-    for panel, (values, label, colour), letter in zip(panels, traces, "abcd", strict=True):
+    for panel, (values, label, colour) in zip(panels, traces, strict=True):
         panel.plot(ms, values, color=colour, linewidth=0.9)
         panel.set(ylabel=label, xlim=(0, ms[-1] + ms[0]))
-        panel.set_title(f"({letter})", loc="left", weight="bold", pad=3)
         panel.yaxis.get_major_formatter().set_useOffset(False)
         _sweeps(panel, ms, file.nu)
         if panel is not panels[-1]:

@@ -1,17 +1,20 @@
 # One-command entry points. Each makes the environment first where it is missing or out of date.
 # Nothing exported here is load-bearing: in the activated .venv plain `dvc repro` does the same.
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test test-services lint ui real remote push pull tunnel server droplet storage storage-stop clean-venv
+.PHONY: help setup repro paper test test-services lint ui real remote push pull tunnel server droplet storage storage-stop clean-venv
 .DELETE_ON_ERROR:
 SHELL := /bin/bash
 
-# PIPELINE=tdlas restricts `repro`, `real`, `push` and `pull` to one pipeline.
+# PIPELINE=tdlas restricts `repro`, `real`, `push` and `pull` to one pipeline; `paper`, which stands on all
+# pipelines, can be reproduced, pushed and pulled.
 PIPELINE ?=
-PIPELINES := $(sort $(shell sed -n 's/^  \([a-z]*\)-[a-z-]*:$$/\1/p' dvc.yaml))
-ifneq ($(filter-out $(PIPELINES),$(PIPELINE)),)
-$(error dvc.yaml has no stages named '$(PIPELINE)-…'; PIPELINE is one of: $(PIPELINES))
+PIPELINES := $(filter-out paper,$(sort $(shell sed -n 's/^  \([a-z]*\)-[a-z-]*:$$/\1/p' dvc.yaml)))
+ifneq ($(filter-out $(PIPELINES) paper,$(PIPELINE)),)
+$(error dvc.yaml has no stages named '$(PIPELINE)-…'; PIPELINE is one of: $(PIPELINES) paper)
 endif
-STAGES := $(shell sed -n 's/^  \($(firstword $(PIPELINE) none)-[a-z-]*\):$$/\1/p' dvc.yaml)
+# Stages are named <pipeline>-<verb>; the last of the paper is called `paper`.
+STAGES := $(shell sed -n '/^  $(firstword $(PIPELINE) none)[a-z-]*:$$/s/[ :]//gp' dvc.yaml)
+GLOB := $(if $(filter paper,$(PIPELINE)),paper*,$(PIPELINE)-*)
 PORT ?= 5000
 # What a user types after these is never part of a recipe: the shell reads it from the environment.
 # Where `remote` keeps artifacts (default: a folder beside this one), and the machine of `tunnel` and
@@ -64,8 +67,13 @@ $(STAMP):
 	@touch $@
 
 repro: setup ## reproduce all pipelines, or PIPELINE=tdlas, then show the headline figures
-	dvc repro $(if $(PIPELINE),--glob '$(PIPELINE)-*')
-	@earthsignals summary $(PIPELINE)
+	dvc repro $(if $(PIPELINE),--glob '$(GLOB)')
+	@earthsignals $(if $(filter paper,$(PIPELINE)),claims,summary $(PIPELINE))
+
+paper: ## every figure, number, claim, the PDF and the pages of all pipelines; fails where a claim got worse
+	@$(MAKE) --no-print-directory repro PIPELINE=paper
+	@earthsignals claims --check >/dev/null
+	@echo "look at reports/paper/paper.pdf and reports/index.html; figures with data and lineage: data/paper/figures"
 
 test: setup ## run all tests
 	@# A file stays in one process, and each process computes on one thread: files run side by side.

@@ -235,7 +235,7 @@ def _sentence(model: type[BaseModel], problem: Mapping[str, Any], prefix: str) -
     if kind in ("value_error", "assertion_error"):
         message = problem["msg"].split(", ", 1)[-1]
         return f"`{dotted}`: {message}"
-    expected = _expected(model, location) or problem["msg"]
+    expected = allowed(model, location) or problem["msg"]
     if kind == "missing":
         return f"`{dotted}` is missing, expected {expected}"
     return f"`{dotted}` is {_shown(value)}, expected {expected}"
@@ -270,8 +270,11 @@ def _nested(annotation: Any) -> type[BaseModel] | None:
     return next((found for arg in typing.get_args(annotation) if (found := _nested(arg))), None)
 
 
-def _expected(model: type[BaseModel], location: Sequence[Any]) -> str:
-    """Type and allowed range of the field at `location`, e.g. `a number > 0 and <= 1`."""
+def allowed(model: type[BaseModel], location: Sequence[Any]) -> str:
+    """Type and allowed range of the field of `model` at `location` (its keys), e.g. `a number > 0 and <= 1`.
+
+    Empty where there is no such field.
+    """
     for depth in range(len(location), 0, -1):  # an item of a list is described by its field
         owner = _model_at(model, location[: depth - 1])
         field = _fields(owner).get(location[depth - 1])

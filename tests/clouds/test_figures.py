@@ -19,6 +19,7 @@ from earthsignals.clouds.figures.planes import Components, Planes
 from earthsignals.clouds.figures.trajectory import hours_since, path_of
 from earthsignals.clouds.figures.tree import EXAMPLES, Tree
 from earthsignals.results import MissingData
+from tests.pictures import compared, lettered
 
 from .pictured import made_inputs, made_metrics, made_scene
 
@@ -223,6 +224,7 @@ def test_the_piece_of_a_scene_is_what_the_window_saw():
 def test_every_figure_is_drawn(inputs, styled, name):
     figure = figures.FIGURES[name](inputs)
     assert figure.get_figwidth() in (house.COLUMN_WIDTH, house.PAGE_WIDTH)
+    lettered(figure)
     assert figure.get_figheight() < 10  # fits on a page
 
 
@@ -332,3 +334,13 @@ def test_planes_are_worked_out_once(inputs, monkeypatch):
     first = fresh.planes.of("isomap")
     monkeypatch.setattr(planes, "_isomap", None)
     assert fresh.planes.of("isomap") is first
+
+
+@compared
+def test_picture_of_the_dendrogram(inputs):
+    return lettered(figures.FIGURES["dendrogram"](inputs))
+
+
+@compared
+def test_picture_of_the_confusion(inputs):
+    return lettered(figures.FIGURES["confusion"](inputs))

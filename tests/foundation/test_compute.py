@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -190,10 +191,9 @@ def test_workers_do_not_outlive_a_killed_parent(tmp_path: Path) -> None:
 
 def _runs(pid: int) -> bool:
     try:
-        status = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE  # a zombie has ended
+    except psutil.NoSuchProcess:
         return False
-    return status.rpartition(")")[2].split()[0] != "Z"  # a zombie has ended
 
 
 def test_progress_is_silent_when_short_and_plain_in_a_log(

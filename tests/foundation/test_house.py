@@ -13,13 +13,20 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from earthsignals.cli.pipelines import PIPELINES
+
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-LOCK = dict(
-    line.split("==")
+PINNED = [
+    Requirement(line)
     for line in (ROOT / "requirements.lock").read_text().splitlines()
     if line and not line.startswith("#")
-)
+]
+LOCK = {
+    each.name: str(each.specifier).removeprefix("==")
+    for each in PINNED
+    if each.marker is None or each.marker.evaluate()
+}
 
 
 def test_imports_point_downwards() -> None:
@@ -116,6 +123,17 @@ def test_one_pipeline_is_its_stages(tmp_path: Path) -> None:
     assert "dvc repro --glob 'tdlas-*'" in make("repro", "PIPELINE=tdlas")
     assert "earthsignals summary tdlas" in make("repro", "PIPELINE=tdlas")
     assert re.search(r"^dvc repro *$", make("repro"), re.MULTILINE)
+    pushed = make("push", "PIPELINE=tdlas")
+    assert re.search(r"^dvc push --run-cache tdlas-lines .*tdlas-figures$", pushed, re.MULTILINE)
+
+
+def test_the_paper_is_all_of_its_stages_and_no_pipeline_of_its_own() -> None:
+    plan = make("paper")
+    assert "dvc repro --glob 'paper*'" in plan
+    assert plan.index("dvc repro") < plan.index("earthsignals claims --check")
+    pushed = make("push", "PIPELINE=paper")
+    assert re.search(r"^dvc push --run-cache paper-figures .* paper paper-report$", pushed, re.MULTILINE)
+    assert f"for pipeline in {' '.join(sorted(PIPELINES))};" in make("real")
 
 
 def test_telemetry_is_off_without_make_too() -> None:

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from earthsignals.cli.main import app
 from earthsignals.cli.readme import changed_sections, render
-from earthsignals.cli.sections import SECTIONS
+from earthsignals.publication.sections import SECTIONS
 from earthsignals.storage import EarthSignalsError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,6 +31,7 @@ SUPERDARN = "reports/superdarn/metrics.json"
 SUPERDARN_REAL = "reports/superdarn/real.json"
 POTENTIAL = "reports/benchmarks/superdarn_potential.json"
 TRANSPORT = "reports/benchmarks/transport.json"
+CLAIMS = "reports/claims.json"
 
 
 def score(ratio: float) -> dict[str, float]:
@@ -115,6 +116,10 @@ def sources() -> dict[str, dict]:
         POTENTIAL: {
             "speedup_vs_pydarn": 431.2, "max_rel_error": 3e-7, "machine": {"cpu": "AMD EPYC", "cores": "2"},
         },
+        CLAIMS: {"claims": [
+            claimed("plume", "not measured", ours=False), claimed("plume", "better", ours=False),
+            claimed("plume", "reproduced", ours=True), claimed("clouds", "not reproduced", ours=True),
+        ]},
         TRANSPORT: {
             "megabytes": 1024, "dvc_start_s": 0.83, "machine": {"cpu": "AMD EPYC", "cores": "2"},
             "rows": [
@@ -126,6 +131,12 @@ def sources() -> dict[str, dict]:
             ],
         },
     }  # fmt: skip
+
+
+def claimed(pipeline: str, verdict: str, *, ours: bool) -> dict:
+    """A row of reports/claims.json."""
+    return {"pipeline": pipeline, "verdict": verdict, "ours": ours, "claim": f"a claim of {pipeline}",
+            "measured": 0.7969, "expected": ">= 0.8", "unit": ""}  # fmt: skip
 
 
 def transfer(
@@ -295,6 +306,13 @@ def test_superdarn_sections_state_the_numbers() -> None:
     assert "431 × as fast as pydarn" in text
 
 
+def test_claims_are_counted_by_whose_they_are_and_missed_ones_named() -> None:
+    text, _ = render(blank(), sources().get)
+    assert "its two runtime tables included | 1 | 0 | 0 | 1 |" in text
+    assert "| our own: bars, limits and headline figures | 0 | 1 | 1 | 0 |" in text
+    assert "these do not hold: a claim of clouds (0.797, claimed >= 0.8)." in text
+
+
 def test_transport_stands_beside_what_one_would_use_by_hand() -> None:
     text, _ = render(blank(), sources().get)
     assert "| loopback, ssh, push | 93.1 | 102 (rsync) | 0.91 |" in text
@@ -322,7 +340,7 @@ def test_sections_without_a_source_stay_and_are_named() -> None:
         "seismic:results": SEISMIC, "seismic:real": SEISMIC_REAL, "seismic:feed": FEED,
         "clouds:results": CLOUDS, "clouds:real": CLOUDS_REAL, "clouds:embed": CLOUDS_EMBED,
         "superdarn:results": SUPERDARN, "superdarn:real": SUPERDARN_REAL, "superdarn:potential": POTENTIAL,
-        "machines:transport": TRANSPORT,
+        "machines:transport": TRANSPORT, "claims:results": CLAIMS,
     }  # fmt: skip
 
 

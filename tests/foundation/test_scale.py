@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from earthsignals.cli.sections.scale import scale_table
+from earthsignals.publication.sections.scale import scale_table
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from ruamel.yaml import YAML
 
@@ -152,9 +153,9 @@ def test_a_signal_ends_the_server_and_its_worker(tmp_path: Path, number: signal.
         _, told = server.communicate(timeout=30)
     assert (server.returncode, told) == (128 + number, f"the server is stopped ({number.name})\n")
     deadline = time.monotonic() + 5
-    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+    while psutil.pid_exists(pid) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not Path(f"/proc/{pid}").exists()
+    assert not psutil.pid_exists(pid)
 
 
 def test_a_server_that_ends_by_itself_is_told() -> None:

@@ -13,10 +13,12 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
 from earthsignals import figures as house
+from earthsignals.figures import saving
 from earthsignals.plume import figures
 from earthsignals.plume.figures.methods import METHODS, look, methods_in
 from earthsignals.plume.imagery.index import SceneIndex
 from earthsignals.plume.judging.tile_scores import EXAMPLES, FALSE_POSITIVE_RATES, RECALLS
+from tests.pictures import compared, lettered
 
 from .conftest import plume_scene
 
@@ -80,21 +82,26 @@ def texts(figure: Figure) -> list[str]:
 
 
 def test_every_figure_appears_as_png_and_pdf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The background is drawn of files, so a stand-in takes its place here."""
+    """The background is drawn of files, so a stand-in takes its place here.
+
+    On the way each figure passes the checks.
+    """
+    monkeypatch.setattr(saving, "put_letters", lettered)
     monkeypatch.setattr(figures, "background", lambda index: house.columns(1)[0])
     scene = object()
     index = SceneIndex("synthetic", (scene,))
-    assert figures.draw_all(made_arrays(), METRICS, HISTORY, index, tmp_path) == {}
-    expected = {f"{name}.{kind}" for name in figures.NAMES for kind in ("png", "pdf")}
-    assert {path.name for path in tmp_path.iterdir()} == expected
-    assert all(path.stat().st_size > 4000 for path in tmp_path.iterdir())
+    assert figures.draw_all(made_arrays(), METRICS, HISTORY, index, tmp_path / "a", tmp_path / "b") == {}
+    for folder, kinds in (("a", ("png", "pdf")), ("b", ("svg", "csv"))):
+        expected = {f"{name}.{kind}" for name in figures.NAMES for kind in kinds}
+        assert {path.name for path in (tmp_path / folder).iterdir()} == expected
+    assert all(path.stat().st_size > 4000 for path in (tmp_path / "a").iterdir())
 
 
 def test_tiles_of_a_manifest_lack_what_needs_flightlines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn = set()
-    monkeypatch.setattr(house, "save", lambda figure, stem: drawn.add(stem.name))
+    monkeypatch.setattr(saving, "save", lambda figure, stem, sources: drawn.add(stem.name))
     kept = ("curves", "reliability", "examples")
     arrays = {name: values for name, values in made_arrays().items() if name.startswith(kept)}
     skipped = figures.draw_all(arrays, METRICS, HISTORY, SceneIndex("tiles", ()), tmp_path)
@@ -144,7 +151,7 @@ def test_detection_marks_each_plume_as_found_or_missed() -> None:
         left, right = figures.detection(arrays).axes
         found, missed = (len(c.get_segments()) for c in left.collections if hasattr(c, "get_segments"))
         assert (found, missed) == (17, 7)
-        assert left.get_xlabel() == "emission rate at a wind of 3.0 m/s  [kg/h]"
+        assert left.get_xlabel() == "emission rate at a wind of 3.0 m/s (kg/h)"
         ends = [line.get_ydata()[-1] for line in right.get_lines()[:1]]
         assert ends == [0.8]
 
@@ -196,7 +203,7 @@ def test_a_long_flightline_lies_on_its_side(lines: int, samples: int, axis: str)
         figure = figures.flightline(arrays)
         figure.draw_without_rendering()
         panel = figure.axes[2]
-        assert panel.get_xlabel() == f"{axis} track [km]"
+        assert panel.get_xlabel() == f"{axis} track (km)"
         points = [c for c in panel.collections if isinstance(c, PathCollection)]
         source = points[0].get_offsets()[0]
         expected = np.array([lines, samples] if axis == "along" else [samples, lines]) / 4 * 0.005
@@ -211,3 +218,13 @@ def test_methods_come_in_one_order_and_peers_have_looks_of_their_own() -> None:
     assert methods_in(names, "plumes", "curve") == ["model", "zscore", "unet-64"]
     assert look("unet-64").label == "unet-64"
     assert look("unet-64").colour not in {style.colour for style in METHODS.values()}
+
+
+@compared
+def test_picture_of_a_flightline() -> Figure:
+    return lettered(figures.flightline(made_arrays()))
+
+
+@compared
+def test_picture_of_the_detection() -> Figure:
+    return lettered(figures.detection(made_arrays()))

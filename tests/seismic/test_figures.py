@@ -18,6 +18,7 @@ from earthsignals.seismic.figures.inputs import position, range_db
 from earthsignals.seismic.figures.reconstructions import Picture, draw_one
 from earthsignals.seismic.params import ScalingParams, WindowParams
 from earthsignals.seismic.spectrogram.image import Preprocessing
+from tests.pictures import compared, lettered
 
 SIZES = (32, 128, 512)
 HISTORY = [
@@ -115,6 +116,7 @@ def drawn_lines(axes) -> dict[str, np.ndarray]:
 def test_every_figure_is_drawn(arrays, styled, name):
     figure = figures.FIGURES[name](arrays)
     assert figure.get_figwidth() in (house.COLUMN_WIDTH, house.PAGE_WIDTH)
+    lettered(figure)
     assert figure.get_figheight() < 10  # fits on a page
 
 
@@ -276,3 +278,13 @@ def test_a_training_without_history_is_missing_data(tmp_path: Path):
     assert "training_seed" in figures.draw_all({}, {}, {"seed": []}, tmp_path)
     with pytest.raises(MissingData):
         figures.errors({})
+
+
+@compared
+def test_picture_of_rate_and_distortion(arrays):
+    return lettered(figures.rate_distortion(arrays))
+
+
+@compared
+def test_picture_of_the_errors(arrays):
+    return lettered(figures.errors(arrays))

@@ -137,7 +137,7 @@ def test_pointing_at_a_window_shows_the_piece_of_the_scene(page: Any, pages: Pat
     _open(page, pages, "rgb")
     scene = inputs.maps[0]
     page.mouse.move(*page.evaluate(LOCATE, ["Rect", float(scene.x_km[6]), float(scene.y_km[4])]))
-    piece = page.locator("div[style*='--picture-0']")
+    piece = page.locator("div[style*='--view-picture-0']")
     piece.wait_for()
     style = piece.evaluate("d => (s => [s.backgroundImage, s.backgroundPosition])(getComputedStyle(d))")
     assert style[0].startswith('url("data:image/jpeg')

@@ -11,7 +11,7 @@ from matplotlib.quiver import Quiver
 from PIL import Image
 
 from earthsignals import figures as house
-from earthsignals.cli.sections import superdarn as sections
+from earthsignals.publication.sections import superdarn as sections
 from earthsignals.results import MissingData
 from earthsignals.storage import EarthSignalsError
 from earthsignals.superdarn import figures
@@ -31,6 +31,7 @@ from earthsignals.superdarn.figures.exploration import exploration, write_explor
 from earthsignals.superdarn.figures.inputs import METHODS
 from earthsignals.superdarn.figures.reading import cells, over_cells, read_examples, read_weights
 from earthsignals.superdarn.figures.timeline import show_hours
+from tests.pictures import compared, lettered
 
 from .pictured import AHEAD, LEADS, centres, made_arrays, made_inputs, made_metrics, potential_kv, two_cells
 
@@ -272,6 +273,7 @@ def test_weights_are_those_of_the_checkpoint():
 def test_every_figure_is_drawn(inputs, styled, name):
     figure = figures.FIGURES[name](inputs)
     assert figure.get_figwidth() in (house.COLUMN_WIDTH, house.PAGE_WIDTH)
+    lettered(figure)
     assert figure.get_figheight() < 10  # fits on a page
 
 
@@ -451,3 +453,13 @@ def test_what_was_not_judged_is_a_dash():
     metrics["rmse_m_s"]["model"]["30"] = None
     assert sections.results(metrics).count("–") >= 2
     assert "potential" in sections.potential({"speedup_vs_pydarn": 412.0, "max_rel_error": 3e-6}).lower()
+
+
+@compared
+def test_picture_of_a_forecast(inputs):
+    return lettered(figures.FIGURES["forecast"](inputs))
+
+
+@compared
+def test_picture_of_the_skill(inputs):
+    return lettered(figures.FIGURES["skill"](inputs))

@@ -65,7 +65,9 @@ def main(out: str, resume: str, options: str) -> None:
         )
     except EarthSignalsError as error:
         sys.exit(f"{type(error).__name__}: {error}")
-    worker_gb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
+    # Kilobytes on Linux, bytes on macOS.
+    unit = 2**30 if sys.platform == "darwin" else 2**20
+    worker_gb = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / unit
     peak_gb = peak_memory_gb() + wanted["workers"] * worker_gb
     print(json.dumps({"sha256": sha256_file(out), "chunks": simulated, "peak_gb": peak_gb}))
 

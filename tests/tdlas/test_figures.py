@@ -10,9 +10,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from scipy.stats import norm
 
 from earthsignals import figures as house
+from earthsignals.figures import saving
 from earthsignals.results import MissingData
 from earthsignals.tdlas import figures
 from earthsignals.tdlas.dataset import generate, open_scans, writing
@@ -22,6 +24,7 @@ from earthsignals.tdlas.lines import embedded_lines
 from earthsignals.tdlas.params import CourseParams, TdlasParams, TrainParams
 from earthsignals.tdlas.simulate import PPM
 from earthsignals.tdlas.voigt import Gas, absorption_coefficient
+from tests.pictures import compared, lettered
 
 SCANS = 600
 PARAMS = TdlasParams(
@@ -104,16 +107,22 @@ def measured(tmp_path: Path) -> Path:
     return path
 
 
-def draw(path: Path, arrays: dict, metrics: dict, out: Path) -> dict[str, str]:
+def draw(path: Path, arrays: dict, metrics: dict, *out: Path) -> dict[str, str]:
     with open_scans(path) as file:
-        return figures.draw_all(file, embedded_lines(), PARAMS, arrays, metrics, HISTORY, out)
+        return figures.draw_all(file, embedded_lines(), PARAMS, arrays, metrics, HISTORY, *out)
 
 
-def test_every_figure_appears_as_png_and_pdf(simulated: Path, tmp_path: Path) -> None:
-    assert draw(simulated, made_arrays(), {"stress": made_stress()}, tmp_path) == {}
-    expected = {f"{name}.{kind}" for name in figures.NAMES for kind in ("png", "pdf")}
-    assert {path.name for path in tmp_path.iterdir()} == expected
-    assert all(path.stat().st_size > 5000 for path in tmp_path.iterdir())
+def test_every_figure_appears_as_png_and_pdf(
+    simulated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And as SVG with its data in another folder; each passes the checks on the way."""
+    monkeypatch.setattr(saving, "put_letters", lettered)
+    out = tmp_path / "a", tmp_path / "b"
+    assert draw(simulated, made_arrays(), {"stress": made_stress()}, *out) == {}
+    for folder, kinds in zip(out, (("png", "pdf"), ("svg", "csv")), strict=True):
+        expected = {f"{name}.{kind}" for name in figures.NAMES for kind in kinds}
+        assert {path.name for path in folder.iterdir()} == expected
+    assert all(path.stat().st_size > 5000 for path in out[0].iterdir())
 
 
 def test_measured_scans_lack_what_needs_the_simulator(
@@ -121,11 +130,11 @@ def test_measured_scans_lack_what_needs_the_simulator(
 ) -> None:
     drawn = set()
 
-    def lay_out(figure, stem: Path) -> None:
-        figure.draw_without_rendering()
+    def lay_out(figure, stem: Path, sources: Path | None) -> None:
+        lettered(figure)
         drawn.add(stem.name)
 
-    monkeypatch.setattr(house, "save", lay_out)
+    monkeypatch.setattr(saving, "save", lay_out)
     skipped = draw(measured, made_arrays(repeated=False), {}, tmp_path)
     assert set(skipped) == {"stress", "allan"}
     assert "allan/scans" in skipped["allan"] and all(
@@ -279,3 +288,13 @@ def test_spectra_follow_beer_and_the_direct_sum() -> None:
         np.testing.assert_allclose(lines["100 ppm"].get_ydata(), direct, rtol=1e-6)
         # Self-broadening over 1,000 ppm is 0.02 %: ten times the gas absorbs ten times as much.
         np.testing.assert_allclose(lines["1,000 ppm"].get_ydata() / direct, 10.0, rtol=1e-3)
+
+
+@compared
+def test_picture_of_the_errors() -> Figure:
+    return lettered(figures.error_vs_bound(made_arrays()))
+
+
+@compared
+def test_picture_of_the_stress_tests() -> Figure:
+    return lettered(figures.stress(made_stress()))

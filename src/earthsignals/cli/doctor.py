@@ -93,8 +93,15 @@ def _python(root: Path) -> tuple[str, ...]:
 
 
 def _packages(root: Path) -> tuple[str, ...]:
+    from packaging.requirements import Requirement
+
     lock = (root / "requirements.lock").read_text(encoding="utf-8").splitlines()
-    pinned = [line.strip().split("==") for line in lock if "==" in line and line[0] != "#"]
+    required = [Requirement(line) for line in lock if line and line[0] != "#"]
+    pinned = [
+        (each.name, str(each.specifier).removeprefix("=="))
+        for each in required
+        if each.marker is None or each.marker.evaluate()  # for this system
+    ]
     wrong = []
     for name, version in pinned:
         try:

@@ -17,9 +17,11 @@ import typer
 from typer.core import TyperGroup
 
 from earthsignals import __version__
+from earthsignals.cli.claims import claims
 from earthsignals.cli.doctor import doctor
 from earthsignals.cli.pipelines import PIPELINES
 from earthsignals.cli.readme import readme
+from earthsignals.cli.reference import reference
 from earthsignals.cli.scale import scale
 from earthsignals.cli.summary import summary
 from earthsignals.settings import load_settings
@@ -36,6 +38,7 @@ Examples:
   earthsignals tdlas check          data, model, forward and backward pass, one batch
   earthsignals plume saliency ang20200924t211102_ch4mf_v2y1_img
   earthsignals summary tdlas        headline figures beside their expected values
+  earthsignals claims               what was claimed, and what was measured
   earthsignals trace reports/tdlas/figures/allan.png    what made this?
 """
 
@@ -94,8 +97,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False, rich_markup_mode=None,
     context_settings={"max_content_width": 100},
 )
+app.command()(claims)
 app.command()(doctor)
 app.command()(readme)
+app.command()(reference)
 app.command()(scale)
 app.command()(summary)
 

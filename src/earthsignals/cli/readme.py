@@ -12,8 +12,8 @@ from pathlib import Path
 
 import typer
 
-from earthsignals.cli.sections import SECTIONS
-from earthsignals.cli.sections.words import Numbers
+from earthsignals.publication.sections import SECTIONS
+from earthsignals.publication.sections.words import Numbers
 from earthsignals.storage import EarthSignalsError, atomic_path, find_project_root, read_json
 
 

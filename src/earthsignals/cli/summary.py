@@ -1,41 +1,18 @@
-"""`earthsignals summary`: the headline figures beside what they should be.
-
-`reports/expected.yaml` lists per pipeline: `name`, `metric` (dotted path into
-`reports/<pipeline>/metrics.json`), `expected` (`<= 2`, `0.9 .. 1.3`, or `< other.metric`) and the
-`scale` at which that is promised.
-"""
+"""`earthsignals summary`: the headline figures beside what they should be, by reports/expected.yaml."""
 
 from __future__ import annotations
 
-import operator
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from earthsignals.params import (
-    ParamsError,
-    Section,
-    read_yaml,
-    scale_changes,
-    scale_names,
-    validate,
-)
+from earthsignals.params import ParamsError
+from earthsignals.publication.expectations import current_scale, judge, load_expectations, lookup
 from earthsignals.storage import EarthSignalsError, find_project_root, read_json
 
-_COMPARE = {"<=": operator.le, "<": operator.lt, ">=": operator.ge, ">": operator.gt}
 _MARKS = {True: "[green]✓[/green]", False: "[red]✗[/red]", None: "[yellow]·[/yellow]"}
-
-
-class Expectation(Section):
-    """One line of the table."""
-
-    name: str
-    metric: str
-    expected: str
-    scale: str = "laptop"
 
 
 def summary(
@@ -80,61 +57,6 @@ def summary(
         console.print(f"look next: make ui (runs and curves), reports/{name}/figures")
     if missed and strict:
         raise typer.Exit(1)
-
-
-def load_expectations(path: Path) -> dict[str, list[Expectation]]:
-    """The expectations by pipeline; raises ParamsError naming the entry that is wrong."""
-    return {
-        name: [
-            validate(Expectation, entry, source="reports/expected.yaml", prefix=f"{name}.{number}")
-            for number, entry in enumerate(entries or [])
-        ]
-        for name, entries in read_yaml(path).items()
-    }
-
-
-def current_scale(root: Path, pipeline: str) -> str | None:
-    """The scale whose values for `pipeline` are those of params.yaml; None between scales."""
-    params, scales = root / "params.yaml", root / "scales.yaml"
-    for name in scale_names(scales):
-        changes = scale_changes(name, params, scales)
-        if not any(change.key.startswith(f"{pipeline}.") for change in changes):
-            return name
-    return None
-
-
-def lookup(metrics: Mapping[str, Any], path: str) -> float | None:
-    """The number at a dotted path, or None."""
-    value: Any = metrics
-    for part in path.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
-    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
-
-
-def judge(value: float | None, expected: str, metrics: Mapping[str, Any]) -> bool | None:
-    """Does `value` meet `expected`? None where a value is missing.
-
-    `expected` is `LOW .. HIGH` (both included) or one of <=, <, >=, > with a number or the dotted
-    path of another metric. Raises ParamsError for anything else.
-    """
-    between = re.fullmatch(r"\s*(\S+)\s*\.\.\s*(\S+)\s*", expected)
-    against = re.fullmatch(r"\s*(<=|>=|<|>)\s*(\S+)\s*", expected)
-    if between:
-        low, high = (_operand(text, metrics) for text in between.groups())
-        return None if None in (value, low, high) else low <= value <= high
-    if against:
-        limit = _operand(against[2], metrics)
-        return None if None in (value, limit) else _COMPARE[against[1]](value, limit)
-    raise ParamsError(
-        f"reports/expected.yaml: `{expected}` is not understood, expected `<= 2` or `0.9 .. 1.3`"
-    )
-
-
-def _operand(text: str, metrics: Mapping[str, Any]) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return lookup(metrics, text)
 
 
 def _metrics(root: Path, pipeline: str) -> Mapping[str, Any]:

@@ -26,8 +26,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from earthsignals.cli.sections.scale import scale_table
 from earthsignals.compute.memory import peak_memory_gb
+from earthsignals.publication.sections.scale import scale_table
 from earthsignals.settings import cpu_count, load_settings
 from earthsignals.storage import atomic_path, write_json
 

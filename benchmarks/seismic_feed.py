@@ -15,8 +15,9 @@ Their spectrograms are compared. `speedup_vs_seed` is the ratio for load and tra
 medians over the rounds. Then, on all cores, by
 the clock: packing (`pack_files_per_s`, a whole run from the first file to the finished store, its processes'
 start included), and training steps of the plain autoencoder on batches of (32, 3, 129, 111) from the store
-(`train_batches_per_s`: one over the median step). On a GPU also `device_busy_share`: steps on a batch that
-lies on the device, over steps that wait for the loader. Last line: one JSON object.
+(`train_batches_per_s`: one over the median step) and its loss alone, as validation computes it
+(`validation_batches_per_s`). On a GPU also `device_busy_share`: steps on a batch that lies on the device,
+over steps that wait for the loader. Last line: one JSON object.
 """
 
 from __future__ import annotations
@@ -152,12 +153,19 @@ class Training:
         loss.backward()
         self.optimizer.step()
 
-    def steps(self, batches: Any, seconds: float, least: int = 8) -> list[float]:
+    @torch.no_grad()
+    def validate(self, batch: tuple[torch.Tensor, ...]) -> None:
+        self.loss(self.network, batch)["loss"].item()
+
+    def steps(
+        self, batches: Any, seconds: float, least: int = 8, step: Callable[[Any], None] | None = None
+    ) -> list[float]:
         """Seconds of each step, waiting for its batch included; on a GPU means, for steps overlap there."""
+        step = step or self.step
         taken: list[float] = []
         started = last = time.perf_counter()
         for batch in batches:
-            self.step(batch)
+            step(batch)
             now = time.perf_counter()
             taken.append(now - last)
             last = now
@@ -175,7 +183,10 @@ class Training:
     def measure(self, seconds: float) -> dict[str, float]:
         self.steps(self._endless(), 1.0, least=2)  # warms up
         step = statistics.median(self.steps(self._endless(), seconds))
-        figures = {"train_batches_per_s": 1 / step}
+        self.network.eval()
+        validation = statistics.median(self.steps(self._endless(), seconds, step=self.validate))
+        self.network.train()
+        figures = {"train_batches_per_s": 1 / step, "validation_batches_per_s": 1 / validation}
         if self.device.type == "cuda":
             batch = next(iter(self.batches))
             alone = statistics.median(self.steps(iter(lambda: batch, None), seconds))
@@ -260,6 +271,7 @@ def _print(figures: Mapping[str, Any], spent: Mapping[str, list[float]]) -> None
         "speed-up, also logarithm and min-max": f"{figures['speedup_vs_seed_normalised']:.1f} x",
         "speed-up, the default scaling": f"{figures['speedup_vs_seed_default']:.1f} x",
         "training steps of (32, 3, 129, 111)": f"{figures['train_batches_per_s']:.1f} a second",
+        "their loss alone (validation)": f"{figures['validation_batches_per_s']:.1f} a second",
         f"packing {figures['files']:,} files": f"{figures['pack_files_per_s']:.0f} files a second",
         "writing them": f"{figures['write_files_per_s']:.0f} files a second",
     }

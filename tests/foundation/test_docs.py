@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from earthsignals.publication.bundle import pipelines as bundled
+
 from ..project import make_clone, run
 from .written_page import follow
 
@@ -63,11 +65,18 @@ def test_the_page_on_pipelines_makes_one(tmp_path: Path) -> None:
     run(clone, "earthsignals", "reference")
     assert "tide.levels" in (clone / "docs/reference/params.md").read_text()
     tools = Path(sys.executable).parent
+    # The paper leaves a room out that has not joined it, and judges its promises all the same.
+    assert "tide" not in bundled(clone)
+    run(clone, sys.executable, "stages/paper/claims.py")
+    judged = json.loads((clone / "reports/claims.json").read_text())["claims"]
+    assert sum(row["pipeline"] == "tide" for row in judged) == 2
     for command in (
         [tools / "lint-imports", "--no-cache"],
         [tools / "ruff", "check", "src/earthsignals/tide", "src/earthsignals/cli/tide.py", "stages/tide",
          "tests/tide"],
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/tide"],
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/foundation/test_house.py",
+         "-k", "paper"],
     ):  # fmt: skip
         run(clone, *map(str, command))
 

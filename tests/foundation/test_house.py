@@ -14,6 +14,10 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from earthsignals.cli.pipelines import PIPELINES
+from earthsignals.dvcfiles import read_stages
+from earthsignals.params import read_yaml
+from earthsignals.publication.report.build import PAGES
+from earthsignals.publication.report.build import PIPELINES as PUBLISHED
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -27,6 +31,8 @@ LOCK = {
     for each in PINNED
     if each.marker is None or each.marker.evaluate()
 }
+STAGES = read_stages(ROOT)
+EXPECTED = read_yaml(ROOT / "reports/expected.yaml")
 
 
 def test_imports_point_downwards() -> None:
@@ -134,6 +140,51 @@ def test_the_paper_is_all_of_its_stages_and_no_pipeline_of_its_own() -> None:
     pushed = make("push", "PIPELINE=paper")
     assert re.search(r"^dvc push --run-cache paper-figures .* paper paper-report$", pushed, re.MULTILINE)
     assert f"for pipeline in {' '.join(sorted(PIPELINES))};" in make("real")
+
+
+# What the paper's stages read of each pipeline; `paper-figures` its run records as well.
+OF_EACH = {
+    "paper-figures": {"data/{}/figures", "reports/{}/figures"},
+    "paper-claims": {"reports/{}/metrics.json", "reports/{}/real.json"},
+    "paper-fragments": {"reports/{}/metrics.json", "reports/{}/real.json"},
+    "paper-report": {"data/{}/pages", "reports/{}/metrics.json", "reports/{}/real.json"},
+}
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES)
+def test_the_stages_of_the_paper_depend_on_what_they_read_of_a_pipeline(pipeline: str) -> None:
+    """All of it, or of a pipeline that has not joined the paper nothing but the metrics of its promises."""
+    needed = {stage: {path.format(pipeline) for path in paths} for stage, paths in OF_EACH.items()}
+    outs = [name for stage in STAGES if stage.startswith(f"{pipeline}-") for name in _paths(stage, "outs")]
+    needed["paper-figures"] |= {name for name in outs if name.startswith(f"reports/{pipeline}/runs/")}
+    page = {f"reports/{pipeline}.html"}
+    if pipeline not in PUBLISHED:
+        promised = {f"reports/{pipeline}/metrics.json"} if pipeline in EXPECTED else set()
+        needed, page = {stage: set() for stage in OF_EACH} | {"paper-claims": promised}, set()
+    for stage, paths in needed.items():
+        named = {path for path in _paths(stage, "deps") if path.split("/")[:2][1:] == [pipeline]}
+        assert named == paths, stage
+    assert {path for path in _paths("paper-report", "outs") if path == f"reports/{pipeline}.html"} == page
+
+
+def test_what_is_published_is_a_pipeline() -> None:
+    assert set(PUBLISHED) <= set(PIPELINES)
+    assert {f"reports/{name}.html" for name in PAGES} == set(_paths("paper-report", "outs"))
+
+
+def _paths(stage: str, kind: str) -> list[str]:
+    """Paths among the `deps` or `outs` of a stage; options that stand below a path are left out."""
+    return [next(iter(each)) if isinstance(each, dict) else each for each in STAGES[stage].get(kind, [])]
+
+
+def test_pages_and_paper_stay_small_enough_for_git() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", ":(glob)reports/*.html", "reports/paper/paper.pdf"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout.split()  # fmt: skip
+    megabytes = {name: (ROOT / name).stat().st_size / 1e6 for name in listed if (ROOT / name).is_file()}
+    large = {name: size for name, size in megabytes.items() if size > (4 if name.endswith(".pdf") else 6)}
+    assert not large, f"MB: {large}"
 
 
 def test_telemetry_is_off_without_make_too() -> None:

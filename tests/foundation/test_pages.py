@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from bokeh.models import ColumnDataSource
 from bokeh.plotting import figure
+from PIL import Image
 
 from earthsignals.pages import (
     Page,
@@ -20,6 +24,7 @@ from earthsignals.pages import (
     write_page,
     write_views,
 )
+from earthsignals.pages.pictures import jpeg_uri, webp_uri
 from earthsignals.results import MissingData
 from earthsignals.storage import EarthSignalsError
 
@@ -131,3 +136,14 @@ def test_files_are_the_same_bytes_each_time(tmp_path):
         write_views({"a": View("t", "c", lambda _: page())}, None, tmp_path / name, "Heading")
     for path in (tmp_path / "one").iterdir():
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
+
+
+def test_pictures_come_back_from_their_uris():
+    """A ramp: what is lossy is near, and the kind is the one that the URI says."""
+    ramp = np.repeat(np.arange(0, 256, 4, dtype=np.uint8)[None, :, None], 48, 0).repeat(3, 2)
+    for uri, kind in ((jpeg_uri(ramp, 90), "jpeg"), (webp_uri(ramp, 90), "webp")):
+        head, _, packed = uri.partition(",")
+        assert head == f"data:image/{kind};base64"
+        with Image.open(io.BytesIO(base64.b64decode(packed))) as picture:
+            assert picture.format == kind.upper()
+            assert np.abs(np.asarray(picture.convert("RGB"), int) - ramp).max() <= 8

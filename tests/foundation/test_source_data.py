@@ -11,6 +11,7 @@ import pytest
 from earthsignals import figures
 from earthsignals.figures import artists
 from earthsignals.figures.source_data import MOST_CELLS, MOST_ROWS, source_data
+from earthsignals.figures.thinning import thin_image
 
 X = np.array([1.0, 10.0, 100.0])
 Y = np.array([0.5, -0.25, np.nan])
@@ -154,6 +155,13 @@ def test_large_images_become_means_of_blocks_and_say_so(axes):
     assert rows.value[0] == pytest.approx(np.mean([0, 1, 500, 501]))
     assert rows.x[0] == 0.5 and rows.value.mean() == pytest.approx(values.mean(), rel=1e-6)
     assert source_data(axes.figure).notes[-1] == "panel 1, image: means over 2 × 2 pixels"
+
+
+def test_thinning_takes_the_mean_of_what_is_known():
+    values = np.array([[1.0, 3.0, 5.0], [np.nan, 5.0, np.nan], [np.nan, np.nan, np.nan]])
+    small, step = thin_image(values, 4)
+    np.testing.assert_array_equal(small, [[3.0, 5.0], [np.nan, np.nan]])
+    assert step == 2 and thin_image(values, 9)[1] == 1
 
 
 def test_long_lines_are_thinned_and_say_so_short_ones_are_whole(axes):

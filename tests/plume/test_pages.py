@@ -11,15 +11,8 @@ import pytest
 
 from earthsignals.plume.imagery.index import SceneIndex
 from earthsignals.plume.pages import VIEWS, write
-from earthsignals.plume.pages.raster import (
-    OFFSET,
-    SCORES,
-    coded_ppm_m,
-    coded_score,
-    outlines,
-    owners,
-    thinned,
-)
+from earthsignals.plume.pages.codes import OFFSET, SCORES, coded_ppm_m, coded_score
+from earthsignals.plume.pages.outlines import outlines, owners
 
 from ..described import sources
 from .paged import LINES, SAMPLES, made_inputs
@@ -30,12 +23,6 @@ def view(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("pages")
     assert write(VIEWS, made_inputs(), out) == {}
     return out / "flightline.json"
-
-
-def test_thinning_takes_the_mean_of_what_is_known() -> None:
-    values = np.array([[1.0, 3.0, 5.0], [np.nan, 5.0, np.nan], [np.nan, np.nan, np.nan]])
-    np.testing.assert_array_equal(thinned(values, 2), [[3.0, 5.0], [np.nan, np.nan]])
-    np.testing.assert_array_equal(thinned(values, 1), values)
 
 
 def test_codes_give_values_back_and_keep_what_is_missing() -> None:
@@ -101,6 +88,11 @@ def test_a_long_flightline_is_thinned_and_says_so(tmp_path: Path, monkeypatch: p
     assert "means of 2 × 2 of the flightline" in (tmp_path / "flightline.html").read_text()
     (images,) = sources(tmp_path / "flightline.json", "ch4", "saliency")
     assert images["ch4"][0].shape == (SAMPLES // 2, LINES // 2)
+    given = made_inputs().arrays["flightline/ch4"].T[: SAMPLES // 2 * 2, : LINES // 2 * 2].astype(float)
+    blocks = given.reshape(SAMPLES // 2, 2, LINES // 2, 2)
+    whole = np.isfinite(blocks).all((1, 3))
+    codes = images["ch4"][0].astype(float)[whole]
+    np.testing.assert_allclose(codes - OFFSET, blocks.mean((1, 3))[whole], atol=0.51)
 
 
 def test_of_a_real_flightline_no_truth_is_told(tmp_path: Path) -> None:

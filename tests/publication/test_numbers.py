@@ -133,7 +133,7 @@ def test_text_for_latex() -> None:
 def test_commands_are_letters_alone_and_never_two_alike() -> None:
     assert command_name("tdlas", "rmse_mid") == "tdlasRmseMid"
     assert command_name("facts", "plume-f1") == "factsPlumeFOne"
-    with pytest.raises(ValueError, match="tdlasRmseInterval"):
+    with pytest.raises(EarthSignalsError, match="tdlasRmseInterval"):
         numbers_tex({"tdlas": {
             "rmse": {"value": "1", "interval": "0–2"}, "rmse_interval": {"value": "3"},
         }})  # fmt: skip

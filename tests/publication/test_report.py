@@ -236,6 +236,14 @@ def test_large_views_stay_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert pack("same") == pack("same")
 
 
+def test_of_many_views_a_page_shows_those_chosen_for_it(tmp_path: Path) -> None:
+    for name in ("scatter", "trajectory"):
+        _view(tmp_path / "clouds/pages")
+        (tmp_path / "clouds/pages/spectra.json").rename(tmp_path / f"clouds/pages/{name}.json")
+    shown, others = shown_views(tmp_path / "clouds/pages")
+    assert [view.name for view in shown] == ["scatter"] and others == ["A line"]
+
+
 def _view(folder: Path) -> None:
     from bokeh.plotting import figure
 

@@ -1,8 +1,10 @@
-"""Servers that several tests share: started once, on the first test that asks."""
+"""Servers and the browser that several tests share: started once, on the first test that asks."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -23,3 +25,16 @@ s3 = _shared("s3")
 postgres = _shared("postgres")
 slurm = _shared("slurm")
 chromium = _shared("chromium")
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: dict[str, str]) -> Iterator[Any]:
+    """Chromium for the tests of one file: Playwright's loop runs in this thread, and files may have their own."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        # Root has no sandbox in a container; the pages are our own.
+        flags = ["--no-sandbox"] if os.geteuid() == 0 else []
+        opened = playwright.chromium.launch(executable_path=chromium["EXECUTABLE"], args=flags)
+        yield opened
+        opened.close()

@@ -83,18 +83,6 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "reports"
 
 
-@pytest.fixture(scope="module")
-def browser(chromium: dict[str, str]) -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        # Root has no sandbox in a container; the pages are our own.
-        flags = ["--no-sandbox"] if os.geteuid() == 0 else []
-        opened = playwright.chromium.launch(executable_path=chromium["EXECUTABLE"], args=flags)
-        yield opened
-        opened.close()
-
-
 @pytest.fixture(params=["light", "dark"])
 def scheme(request: pytest.FixtureRequest) -> str:
     return str(request.param)

@@ -69,18 +69,6 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def browser(chromium: dict[str, str]) -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        # Root has no sandbox in a container; the pages are our own.
-        flags = ["--no-sandbox"] if os.geteuid() == 0 else []
-        opened = playwright.chromium.launch(executable_path=chromium["EXECUTABLE"], args=flags)
-        yield opened
-        opened.close()
-
-
 @pytest.fixture
 def page(browser: Any) -> Iterator[Any]:
     """An empty tab that fails the test for an error of a page, or for anything that it asks of a network."""

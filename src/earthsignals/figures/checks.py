@@ -19,12 +19,12 @@ SMALLEST_TEXT = 5.0
 """Points, at the size of print."""
 
 DIMENSIONLESS = (
-    "absorbance", "accuracy", "AUC", "average precision", "axis", "brightness", "cluster", "coefficient",
-    "component", "correlation", "count", "coverage", "cross-entropy", "density", "dimension", "embedding",
-    "epoch", "false positive rate", "latent", "learning rate", "log scale", "loss", "magnitude", "mAP",
-    "MSE", "NMI", "number", "parameters", "precision", "probability", "purity", "ratio", "recall",
-    "records", "R²", "saliency", "score", "share", "similarity", "skill", "SSIM", "tiles",
-    "true positive rate", "Ward distance", "within a regime",
+    "absorbance", "accuracy", "anisotropy", "AUC", "average precision", "axis", "brightness", "cluster",
+    "coefficient", "component", "correlation", "count", "coverage", "cross-entropy", "density", "dimension",
+    "embedding", "epoch", "factor", "false positive rate", "cloud fraction", "latent", "learning rate",
+    "log scale", "loss", "magnitude", "mAP", "MSE", "NMI", "number", "parameters", "precision",
+    "probability", "purity", "ratio", "recall", "records", "R²", "saliency", "score", "share", "similarity",
+    "skill", "SSIM", "tiles", "true positive rate", "Ward distance", "within a regime",
 )  # fmt: skip
 """Words that say that a label needs no unit: counts, shares and ratios."""
 

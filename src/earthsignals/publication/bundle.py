@@ -18,7 +18,10 @@ from earthsignals.publication.lineage import Lineage, figure_lineage
 from earthsignals.storage import EarthSignalsError, atomic_directory, read_json, write_json
 
 FORMS = (".png", ".pdf", ".svg", ".csv")
-"""Every figure has all of these; one that moves has a `.gif` besides."""
+"""Every figure has all of these."""
+MOVING = ".gif"
+"""One that moves has this besides."""
+_SIDECAR = {"stage": str, "drawn_by": dict, "files": dict, "deps": dict, "runs": list}
 
 
 def pipelines(root: Path) -> list[str]:
@@ -36,6 +39,8 @@ def find_figures(root: Path, pipeline: str) -> dict[str, list[str]]:
     root, found = Path(root), {}
     for folder in (f"reports/{pipeline}/figures", f"data/{pipeline}/figures"):
         for path in sorted((root / folder).glob("[!.]*.*")):
+            if path.suffix not in (*FORMS, MOVING) or not path.is_file():
+                continue  # somebody's note or backup
             found.setdefault(path.stem, []).append(path.relative_to(root).as_posix())
     if not found:
         raise EarthSignalsError(
@@ -72,8 +77,25 @@ def write_bundle(root: Path, out: Path) -> dict[str, list[str]]:
 
 
 def read_bundle(folder: Path, pipeline: str) -> Mapping[str, Mapping[str, Any]]:
-    """The sidecars of a pipeline's figures in a bundle, by the figure's name."""
-    return {path.stem: read_json(path) for path in sorted((Path(folder) / pipeline).glob("*.json"))}
+    """The sidecars of a pipeline's figures in a bundle, by the figure's name.
+
+    Raises EarthSignalsError where one is none.
+    """
+    return {path.stem: read_sidecar(path) for path in sorted((Path(folder) / pipeline).glob("*.json"))}
+
+
+def read_sidecar(path: Path) -> Mapping[str, Any]:
+    """What `figure_lineage` said of a figure; raises EarthSignalsError where `path` holds something else."""
+    found = read_json(path)
+    whole = isinstance(found, Mapping) and all(
+        isinstance(found.get(key), kind) for key, kind in _SIDECAR.items()
+    )
+    if not whole:
+        raise EarthSignalsError(
+            f"{path} is no sidecar of a figure, expected the keys {', '.join(_SIDECAR)}; write it anew "
+            "(`dvc repro paper-figures`)"
+        )
+    return found
 
 
 def _write_one(known: Lineage, pipeline: str, name: str, files: list[str], folder: Path) -> None:

@@ -14,6 +14,7 @@ A verdict worse than promised is a regression.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -37,8 +38,9 @@ CLAIMS, EXPECTED, JUDGED = "reports/claims.yaml", "reports/expected.yaml", "repo
 Verdict = Literal["better", "reproduced", "not reproduced", "not measured"]
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 _RANK = {verdict: -number for number, verdict in enumerate(VERDICTS)}
-_BOUND = re.compile(r"(<=|>=|<|>)\s*[\d.eE+-]+")
-_RANGE = re.compile(r"([\d.eE+-]+)\s*\.\.\s*([\d.eE+-]+)")
+_NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,2})?"
+_BOUND = re.compile(rf"(<=|>=|<|>)\s*{_NUMBER}")
+_RANGE = re.compile(rf"({_NUMBER})\s*\.\.\s*({_NUMBER})")
 _METRICS = re.compile(r"reports/(\w+)/metrics\.json: ")
 
 
@@ -68,6 +70,11 @@ class Claim(Section):
         text = self.expected
         if isinstance(text, str) and not (_BOUND.fullmatch(text) or _RANGE.fullmatch(text)):
             raise ValueError(f"expected (`{text}`) must be a number, `LOW .. HIGH` or `< BOUND`")
+        ends = _RANGE.fullmatch(text) if isinstance(text, str) else None
+        if ends and float(ends[1]) > float(ends[2]):
+            raise ValueError(f"expected (`{text}`) is empty: its ends are the wrong way round")
+        if text == ():
+            raise ValueError("expected is an empty list; give the numbers, or one number")
         if self.promised == "not reproduced" and not self.because:
             raise ValueError("because is missing: what is not reproduced has a reason")
         if self.promised == "not measured" and self.measured:
@@ -113,10 +120,21 @@ def load_claims(path: Path) -> tuple[dict[str, list[Claim]], dict[str, Promise]]
 
     Raises ParamsError naming the entry that is wrong, or an id that stands twice.
     """
-    content = read_yaml(path)
+    try:
+        return _load(read_yaml(path))
+    except RecursionError:
+        raise ParamsError(f"{CLAIMS}: it is nested without end, expected lists of claims; mend it") from None
+
+
+def _load(content: Mapping[str, Any]) -> tuple[dict[str, list[Claim]], dict[str, Promise]]:
+    unknown = sorted(str(name) for name in set(content) - {"claims", "headlines"})
+    if unknown:
+        raise ParamsError(f"{CLAIMS}: `{unknown[0]}` is no known key (known: claims, headlines); rename it")
     claims, seen = {}, set()
-    for pipeline, entries in (content.get("claims") or {}).items():
+    for pipeline, entries in _mapping(content, "claims").items():
         claims[pipeline] = []
+        if not isinstance(entries, list):
+            raise ParamsError(f"{CLAIMS}: `claims.{pipeline}` is no list, expected one of claims; mend it")
         for number, entry in enumerate(entries):
             name = entry.get("id", number) if isinstance(entry, Mapping) else number
             claim = validate(Claim, entry, source=CLAIMS, prefix=f"claims.{pipeline}.{name}")
@@ -126,9 +144,18 @@ def load_claims(path: Path) -> tuple[dict[str, list[Claim]], dict[str, Promise]]
             claims[pipeline].append(claim)
     promises = {
         name: validate(Promise, entry, source=CLAIMS, prefix=f"headlines.{name}")
-        for name, entry in (content.get("headlines") or {}).items()
+        for name, entry in _mapping(content, "headlines").items()
     }
     return claims, promises
+
+
+def _mapping(content: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """What stands under `key`, with names as its keys; nothing counts as empty."""
+    found = content.get(key)
+    found = {} if found is None else found
+    if not isinstance(found, Mapping) or not all(isinstance(name, str) for name in found):
+        raise ParamsError(f"{CLAIMS}: `{key}` is expected to hold names and what belongs to each; mend it")
+    return found
 
 
 def judge_all(root: Path) -> list[Judged]:
@@ -136,12 +163,17 @@ def judge_all(root: Path) -> list[Judged]:
     files = Files(root)
     claims, promises = load_claims(root / CLAIMS)
     headlines = load_expectations(root / EXPECTED)
-    scales = current_scales(root, files("params.yaml") or {})
+    scales = scales_now(root)
     found = []
     for pipeline in dict.fromkeys([*claims, *headlines]):
         found += [_judged(pipeline, claim, files, scales) for claim in claims.get(pipeline, [])]
         found += _headlines(pipeline, headlines.get(pipeline, []), files, scales, promises)
-    unknown = sorted(set(promises) - {row.id for row in found})
+    count = Counter(row.id for row in found)
+    if twice := [name for name, times in count.items() if times > 1]:
+        raise ParamsError(
+            f"{CLAIMS}: the id `{twice[0]}` is that of a line of {EXPECTED} as well; give the claim its own"
+        )
+    unknown = sorted(set(promises) - set(count))
     if unknown:
         raise ParamsError(
             f"{CLAIMS}: headlines names {', '.join(unknown)}, which {EXPECTED} does not have; remove it"
@@ -149,10 +181,20 @@ def judge_all(root: Path) -> list[Judged]:
     return found
 
 
-def write(path: Path, judged: list[Judged]) -> None:
-    """Write verdicts as JSON, atomically: {"claims": [row, …], "verdicts": {verdict: number}}."""
+def scales_now(root: Path) -> dict[str, str | None]:
+    """The scale at which each pipeline's params.yaml stands; None between scales."""
+    return current_scales(root, read_yaml(root / "params.yaml"))
+
+
+def write(path: Path, judged: list[Judged], scales: Mapping[str, str | None] | None = None) -> None:
+    """Write verdicts as JSON, atomically.
+
+    The file holds `claims` (rows), `verdicts` (how many of each) and `scales`, those of `scales_now`: below
+    the scale that the paper speaks of, dashes stand for what was not measured (sections/absent.py).
+    """
     count = {verdict: sum(row.verdict == verdict for row in judged) for verdict in VERDICTS}
-    write_json(path, {"claims": [asdict(row) for row in judged], "verdicts": count})
+    rows = [asdict(row) for row in judged]
+    write_json(path, {"claims": rows, "verdicts": count, "scales": dict(scales or {})})
 
 
 def verdict_of(value: float | tuple[float, ...] | None, claim: Claim) -> Verdict:
@@ -221,6 +263,8 @@ def _spelt_out(name: str, named: str) -> str:
         return name
     rest = name.removeprefix("…").strip()
     head = named.split(",")[0]
+    if not rest or not head:
+        return rest or head or name
     return f"{head}, {rest}" if rest[0].isdigit() else f"{head} {rest}"
 
 

@@ -7,6 +7,7 @@ text without evaluating it. What needs the rooms' code imports it when it is ask
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -31,15 +32,34 @@ def derive(text: str, files: Files, source: str = "reports/claims.yaml") -> Valu
         arguments = [ast.literal_eval(argument) for argument in call.args]
         named = {keyword.arg: ast.literal_eval(keyword.value) for keyword in call.keywords}
         function = DERIVED[name]
-    except (SyntaxError, AttributeError, ValueError, KeyError):
+    except (SyntaxError, AttributeError, ValueError, LookupError, TypeError, MemoryError, RecursionError):
         raise EarthSignalsError(
-            f"{source}: `derived: {text}` is not understood, expected one of {', '.join(sorted(DERIVED))} "
-            "with plain values, as `epoch_hours(91429)`"
+            f"{source}: `derived: {text[:100]}` is not understood, expected one of "
+            f"{', '.join(sorted(DERIVED))} with plain values, as `epoch_hours(91429)`"
         ) from None
     try:
-        return function(files, *arguments, **named)
-    except TypeError as error:
-        raise EarthSignalsError(f"{source}: `derived: {text}` cannot be called: {error}") from None
+        value = function(files, *arguments, **named)
+    except EarthSignalsError:
+        raise
+    except Exception as error:  # whatever a wrong number does to a network's sizes
+        reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        raise EarthSignalsError(
+            f"{source}: `derived: {text}` cannot be called ({reason}); correct the values in brackets, or write "
+            "the files anew that it reads (see src/earthsignals/publication/derived.py)"
+        ) from None
+    if value is not None and not _numbers(value):
+        raise EarthSignalsError(
+            f"{source}: `derived: {text}` is no finite number (`{value!s:.60}`), expected one; mend it"
+        )
+    return value
+
+
+def _numbers(value: Any) -> bool:
+    several = value if isinstance(value, tuple) else (value,)
+    return bool(several) and all(
+        isinstance(each, (int, float)) and not isinstance(each, bool) and math.isfinite(each)
+        for each in several
+    )
 
 
 def _derived(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -28,13 +28,15 @@ class Expectation(Section):
 
 def load_expectations(path: Path) -> dict[str, list[Expectation]]:
     """The expectations by pipeline; raises ParamsError naming the entry that is wrong."""
-    return {
-        name: [
+    found = {}
+    for name, entries in read_yaml(path).items():
+        if not isinstance(entries, list | None):
+            raise ParamsError(f"reports/expected.yaml: `{name}` is no list, expected one of lines; mend it")
+        found[name] = [
             validate(Expectation, entry, source="reports/expected.yaml", prefix=f"{name}.{number}")
             for number, entry in enumerate(entries or [])
         ]
-        for name, entries in read_yaml(path).items()
-    }
+    return found
 
 
 def current_scale(root: Path, pipeline: str) -> str | None:

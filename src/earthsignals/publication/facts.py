@@ -39,7 +39,8 @@ class Fact(Section):
 def load_facts(path: str | Path = FACTS) -> dict[str, Fact]:
     """The facts by id; raises ParamsError naming the entry that is wrong."""
     return {
-        name: validate(Fact, entry, source=FACTS, prefix=str(name)) for name, entry in read_yaml(path).items()
+        str(name): validate(Fact, entry, source=FACTS, prefix=str(name))
+        for name, entry in read_yaml(path).items()
     }
 
 

@@ -135,7 +135,11 @@ def drawn_by(root: Path, pipeline: str, name: str) -> dict[str, str]:
 
 def _defining(root: Path, folder: PurePosixPath, function: str) -> str | None:
     for path in sorted((root / folder).rglob("*.py")):
-        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        try:
+            body = ast.parse(path.read_text(encoding="utf-8")).body
+        except (SyntaxError, ValueError) as error:
+            raise EarthSignalsError(f"{path}: no Python ({error}), expected a module; mend it") from None
+        for node in body:
             if isinstance(node, ast.FunctionDef) and node.name == function and _draws(node):
                 return path.relative_to(root).as_posix()
     return None

@@ -12,6 +12,7 @@ a number changes the unit. `derived` calls a function of `derived.py` by name.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -45,6 +46,10 @@ class Files:
     def __call__(self, name: str) -> Any:
         if name not in self._read:
             path = self.root / name
+            if Path(name).is_absolute() or ".." in Path(name).parts:
+                raise EarthSignalsError(
+                    f"`{name}` lies outside of the project, expected a path from its root; name such a file"
+                )
             read = read_yaml if path.suffix in (".yaml", ".yml") else read_json
             self._read[name] = read(path) if path.is_file() else None
         return self._read[name]
@@ -67,11 +72,32 @@ def measure(text: str, files: Files, source: str = "reports/claims.yaml") -> Mea
         return Measured(derive(rest, files, source))
     document = files({"params": "params.yaml", "scales": "scales.yaml"}.get(place, place))
     scaled = _UNIT.match(rest)
-    path = scaled["path"] if scaled else rest
-    factor = 1.0
-    if scaled:
-        factor = float(scaled["factor"]) if scaled["sign"] == "*" else 1 / float(scaled["factor"])
-    return Measured(*(_times(found, factor) for found in _with_interval(document, path, source)))
+    path, factor = (scaled["path"], _factor(scaled, text, source)) if scaled else (rest, 1.0)
+    found = Measured(*(_times(value, factor) for value in _with_interval(document, path, source)))
+    for value in (found.value, found.low, found.high):
+        if not _finite(value):
+            raise EarthSignalsError(
+                f"{place}: the number at `{path}` is not finite, expected one that can be compared; run the "
+                "stage that writes it again, or find out why it wrote that"
+            )
+    return found
+
+
+def _factor(scaled: re.Match[str], text: str, source: str) -> float:
+    try:
+        factor = float(scaled["factor"]) ** (1 if scaled["sign"] == "*" else -1)
+    except (ValueError, ZeroDivisionError, OverflowError):
+        factor = math.nan
+    if not math.isfinite(factor) or factor == 0:
+        raise EarthSignalsError(
+            f"{source}: `{text}` changes the unit by `{scaled['factor']}`, expected a number other than 0"
+        )
+    return factor
+
+
+def _finite(value: Value | None) -> bool:
+    values = value if isinstance(value, tuple) else () if value is None else (value,)
+    return all(math.isfinite(each) for each in values)
 
 
 def _with_interval(document: Any, path: str, source: str) -> tuple[Value | None, ...]:
@@ -124,13 +150,15 @@ def _text(value: Any) -> str:
 
 
 def _number(value: Any) -> Value | None:
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, (int, float)):
+    if _is_number(value):
         return value
-    if isinstance(value, list) and value and all(isinstance(v, (int, float)) for v in value):
+    if isinstance(value, list) and value and all(_is_number(v) for v in value):
         return tuple(value)
     return None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _times(value: Value | None, factor: float) -> Value | None:

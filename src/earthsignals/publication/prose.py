@@ -11,7 +11,8 @@ import re
 from collections.abc import Callable
 
 _JINJA = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
-_SPOKEN = re.compile(r"""\b(?:alt|title|aria-label)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
+_SPOKEN = re.compile(r"""\b(?:alt|title|aria-label|aria-description|placeholder)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
+_TAG = re.compile(r"<[^>\n]*>")
 _MARKDOWN = [
     # First, before blanks that other patterns leave look like it: indented code, after an empty line.
     re.compile(r"(?:(?<=\n\n)|\A)(?: {4}[^\n]*\n?|\n(?= {4}))+"),
@@ -21,12 +22,14 @@ _MARKDOWN = [
     re.compile(r"^## (?:Citing|References)\b.*?(?=^## |\Z)", re.DOTALL | re.MULTILINE),
     re.compile(r"(`+)(?!`).*?(?<!`)\1(?!`)", re.DOTALL),
     re.compile(r"(?<=\])\([^)\s]*(?:\s+\"[^\"]*\")?\)"),
-    re.compile(r"<!--.*?-->|<[^>\n]*>", re.DOTALL),
-    re.compile(r"https?://\S+|\b[\w.-]+/[\w./-]+"),
+    re.compile(r"<!--.*?-->", re.DOTALL),
+    _TAG,
+    re.compile(r"https?://\S+|\b(?!\d+/\d+\b(?!/))[\w.-]+/[\w./-]+"),  # 2/3 is no path
     re.compile(r"(?<![\w&])#\d+\b"),  # of an issue
     re.compile(r"^\s*\d+\.(?=\s)", re.MULTILINE),  # of a list's item
     re.compile(r"\((?:19|20)\d\d\)|\bet al\.,? (?:19|20)\d\d"),
 ]
+_TOLD = re.compile(r'\b(?:alt|caption|title|supplement)\s*:\s*"((?:\\.|[^"\\])*)"')
 _STATEMENTS = ("let", "set", "show", "import", "include", "if", "for", "while", "context", "return")
 _IDENTIFIER = re.compile(r"[A-Za-z_][\w-]*")
 
@@ -34,7 +37,7 @@ _IDENTIFIER = re.compile(r"[A-Za-z_][\w-]*")
 def markdown(text: str) -> str:
     """The prose of Markdown, with or without placeholders of a template."""
     for pattern in _MARKDOWN:
-        text = _without(text, pattern)
+        text = _TAG.sub(lambda tag: _spoken(tag[0]), text) if pattern is _TAG else _without(text, pattern)
     return text
 
 
@@ -127,7 +130,10 @@ class _Typst:
     def _code(self) -> None:
         """One token of code; a bracketed group as a whole, in which content in brackets is markup again."""
         here = self.text[self.at]
-        if here == "[":
+        if told := _TOLD.match(self.text, self.at):
+            self.kept[told.start(1) : told.end(1)] = told[1]
+            self.at = told.end()
+        elif here == "[":
             self.at += 1
             self._markup("]")
             self.at += 1

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from earthsignals.storage import read_json
+from earthsignals.storage import EarthSignalsError, read_json
 
 _SHORT = 8  # digits of a hash that name it well enough to look for
 
@@ -21,12 +21,26 @@ def provenance(figures: str | Path) -> dict[str, dict[str, str]]:
     """
     folder = Path(figures)
     sidecars = sorted(folder.glob("*/*.json"))
-    return {f"{path.parent.name}/{path.stem}": _makers(read_json(path)) for path in sidecars}
+    return {f"{path.parent.name}/{path.stem}": _makers(_read(path)) for path in sidecars}
 
 
 def as_input(figures: str | Path) -> str:
     """The same as the text that Typst reads from `sys.inputs`."""
     return json.dumps(provenance(figures), sort_keys=True, ensure_ascii=False)
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    found = read_json(path)
+    runs = found.get("runs") or [] if isinstance(found, Mapping) else None
+    whole = isinstance(runs, list) and "stage" in found and all(
+        isinstance(run, Mapping) and {"run_id", "commit"} <= set(run) for run in runs
+    )  # fmt: skip
+    if not whole:
+        raise EarthSignalsError(
+            f"{path} is no sidecar of a figure, expected its stage and runs; write it anew "
+            "(`dvc repro paper-figures`)"
+        )
+    return found
 
 
 def _makers(sidecar: Mapping[str, Any]) -> dict[str, str]:

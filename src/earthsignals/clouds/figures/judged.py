@@ -128,7 +128,9 @@ def _curves(axes: Axes, inputs: Inputs, x: np.ndarray, name: str, marker: str = 
 def _legend(figure: Figure, axes: Axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
     if len(labels) > 1:
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4))
+        # Four names are wider than a column.
+        across = 4 if figure.get_figwidth() > house.COLUMN_WIDTH else 2
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), across))
 
 
 def _finite(inputs: Inputs, name: str) -> bool:

@@ -19,7 +19,7 @@ MEASURES = {
     "purity": "purity of clusters",
     "nmi": "NMI of clusters",
     "triplet_accuracy": "triplet accuracy",
-    "same_class_triplet_accuracy": "same, within a regime",
+    "same_class_triplet_accuracy": "triplets within a regime",
     "r2_log_scale": "R² of log scale",
     "r2_log_anisotropy": "R² of log anisotropy",
     "r2_clustering": "R² of clustering",
@@ -67,9 +67,9 @@ def _measure(axes: Axes, rows: Mapping[str, Mapping[str, Any]], order: list[str]
         if low is not None and high is not None:
             axes.plot([low, high], [place, place], color=colour, lw=1.0)
         axes.plot(value, place, "o" if method == "model" else "s", color=colour)
+        said = f"{round(value, 2) + 0.0:.2f}".replace("-", "−")  # no negative zero
         axes.annotate(
-            f"{value:.2f}", (value, place), (0, 3), textcoords="offset points", ha="center", fontsize=5.5,
-            color=colour,
+            said, (value, place), (0, 3), textcoords="offset points", ha="center", fontsize=5.5, color=colour,
         )  # fmt: skip
     axes.set_yticks(range(len(order)), [name_of(method) for method in order])
     axes.set_ylim(len(order) - 0.5, -0.8)

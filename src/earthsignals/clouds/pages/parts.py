@@ -11,7 +11,8 @@ from bokeh.models import ColumnDataSource, HoverTool, Legend, LegendItem
 from bokeh.plotting import figure
 
 from earthsignals.clouds.figures.inputs import Inputs, SceneMap, colour_of, named, thumbnail
-from earthsignals.pages.parts import TOOLS, bare, data_uri, hover
+from earthsignals.pages.parts import TOOLS, bare, hover
+from earthsignals.pages.pictures import jpeg_uri
 
 TILE_PX = 64
 SHOWN_PX = 144
@@ -32,7 +33,7 @@ def tile_columns(inputs: Inputs, which: np.ndarray, pixels: int = TILE_PX) -> di
     """Columns of a source about these tiles: their picture and what hovering over them says."""
     rows = inputs.tiles.iloc[which]
     return {
-        "tile": [data_uri(thumbnail(inputs.images[k], pixels)) for k in which],
+        "tile": [jpeg_uri(thumbnail(inputs.images[k], pixels)) for k in which],
         "regime": [named(r) if r else "" for r in rows["regime"]],
         "colour": [colour_of(r) for r in rows["regime"]],
         "scene": [str(s) for s in rows["scene"]],
@@ -98,7 +99,7 @@ def thinned(scene: SceneMap, most: int) -> SceneMap:
 def scene_uri(scene: SceneMap) -> str:
     """The scene's picture, small enough for a page."""
     longest = max(scene.picture.shape[:2])
-    return data_uri(thumbnail(scene.picture, min(longest, SCENE_PX)), 78)
+    return jpeg_uri(thumbnail(scene.picture, min(longest, SCENE_PX)), 78)
 
 
 def scene_figure(scene: SceneMap, uri: str, width: int = 285) -> figure:

@@ -19,7 +19,8 @@ from earthsignals.clouds.pages.parts import (
     tile_hover,
 )
 from earthsignals.pages import Page
-from earthsignals.pages.parts import TOOLS, data_uri
+from earthsignals.pages.parts import TOOLS
+from earthsignals.pages.pictures import jpeg_uri
 
 HOUR_TOOLTIP = f"""<div style="font-size:12px">
 <img src="@tile{{safe}}" width="{SHOWN_PX}" height="{SHOWN_PX}" style="display:block;margin-bottom:4px">
@@ -33,7 +34,7 @@ def trajectory(inputs: Inputs) -> Page:
     hours = hours_since(path)
     source = ColumnDataSource({
         "x": path.places[:, 0], "y": path.places[:, 1], "hours": hours,
-        "tile": [data_uri(thumbnail(tile, 128), 85) for tile in path.tiles],
+        "tile": [jpeg_uri(thumbnail(tile, 128), 85) for tile in path.tiles],
         "moment": [s.moment for s in path.scenes], "scene": [s.name for s in path.scenes],
         "place": [place(float(s.latitude.mean()), float(s.longitude.mean())) for s in path.scenes],
     })  # fmt: skip

@@ -20,20 +20,14 @@ from bokeh.models import (
 from bokeh.palettes import Cividis256
 from bokeh.plotting import figure
 
+from earthsignals.figures.thinning import thin_image
 from earthsignals.pages import Page
 from earthsignals.pages.parts import TOOLS, hover
 from earthsignals.plume.figures.flightline import CONFUSER, FOUND, TRUE
 from earthsignals.plume.figures.inputs import take
+from earthsignals.plume.pages.codes import OFFSET, SCORES, coded_ppm_m, coded_score
 from earthsignals.plume.pages.inputs import Inputs
-from earthsignals.plume.pages.raster import (
-    OFFSET,
-    SCORES,
-    coded_ppm_m,
-    coded_score,
-    outlines,
-    owners,
-    thinned,
-)
+from earthsignals.plume.pages.outlines import outlines, owners
 
 CEILING_PPM_M = 1500
 MOST_PIXELS = 150_000
@@ -54,9 +48,6 @@ def flightline(inputs: Inputs) -> Page:
     km = float(pixel_m) / 1000
     # Rows of the image become places along the track.
     long, wide = ch4.shape[0] * km, ch4.shape[1] * km
-    step = 1
-    while -(-ch4.shape[0] // step) * -(-ch4.shape[1] // step) > MOST_PIXELS:
-        step += 1
     made = figure(
         title=f"{name}, {long:.1f} km × {wide:.1f} km", tools=TOOLS, active_scroll="wheel_zoom",
         width=WIDTH, height=round(WIDTH * wide / long) + 130, sizing_mode="scale_width", max_width=WIDTH,
@@ -65,7 +56,7 @@ def flightline(inputs: Inputs) -> Page:
     )  # fmt: skip
     made.grid.visible = False
     made.toolbar.logo = None
-    shown = _images(made, ch4.T, saliency.T, km, step)
+    shown, step = _images(made, ch4.T, saliency.T, km)
     known, seen = inputs.plumes_true(name), inputs.plumes_found(name)
     marks = [
         _outlined(made, truth.T, [_true(p) for p in known], km, "true plume", TRUE, 1.4),
@@ -87,12 +78,12 @@ def flightline(inputs: Inputs) -> Page:
     return Page(column(opacity, made, sizing_mode="stretch_width"), note=note)
 
 
-def _images(made: figure, ch4: np.ndarray, saliency: np.ndarray, km: float, step: int) -> Any:
-    """Enhancement and saliency (across, along); returns the renderer of the saliency."""
-    small = thinned(ch4, step), thinned(saliency, step)
-    source = ColumnDataSource({"ch4": [coded_ppm_m(small[0])], "saliency": [coded_score(small[1])]})
+def _images(made: figure, ch4: np.ndarray, saliency: np.ndarray, km: float) -> tuple[Any, int]:
+    """Enhancement and saliency (across, along); returns the saliency's renderer, and the blocks' edge."""
+    (small, step), (share, _) = (thin_image(image.astype(float), MOST_PIXELS) for image in (ch4, saliency))
+    source = ColumnDataSource({"ch4": [coded_ppm_m(small)], "saliency": [coded_score(share)]})
     # The last blocks may reach beyond the flightline. Rows count downwards, as the axis does.
-    extent = {"x": 0, "y": 0, "dw": small[0].shape[1] * step * km, "dh": small[0].shape[0] * step * km}
+    extent = {"x": 0, "y": 0, "dw": small.shape[1] * step * km, "dh": small.shape[0] * step * km}
     enhancement = LinearColorMapper(Cividis256, low=OFFSET, high=OFFSET + CEILING_PPM_M)
     drawn = made.image("ch4", source=source, color_mapper=enhancement, **extent)
     unknown = LinearColorMapper([INVALID], low=0, high=1, high_color="rgba(0,0,0,0)")
@@ -105,12 +96,12 @@ def _images(made: figure, ch4: np.ndarray, saliency: np.ndarray, km: float, step
         title="ppm m", width=10, bar_line_color=None,
     ), "right")  # fmt: skip
     code = f'return value == 0 ? "no data" : `${{(value - {OFFSET}).toLocaleString("en")}} ppm m`'
-    share = f'return value == 0 ? "not known" : ((value - 1) / {SCORES}).toFixed(2)'
+    known = f'return value == 0 ? "not known" : ((value - 1) / {SCORES}).toFixed(2)'
     made.add_tools(HoverTool(
         renderers=[drawn], tooltips=PIXEL_TOOLTIP, point_policy="follow_mouse", attachment="horizontal",
-        formatters={"@ch4": CustomJSHover(code=code), "@saliency": CustomJSHover(code=share)},
+        formatters={"@ch4": CustomJSHover(code=code), "@saliency": CustomJSHover(code=known)},
     ))  # fmt: skip
-    return shown
+    return shown, step
 
 
 def _clear_to_red() -> list[str]:

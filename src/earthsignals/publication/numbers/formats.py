@@ -31,7 +31,7 @@ _SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 def _digits(value: float, digits: int) -> str:
     """So many significant digits, without an exponent: `3.64`, `11.9`, `1,600`."""
-    if value == 0 or not math.isfinite(value):
+    if value == 0:
         return f"{value:.{digits - 1}f}"
     after = digits - 1 - math.floor(math.log10(abs(value)))
     rounded = round(value, after)
@@ -73,13 +73,18 @@ def check_format(style: str, *, where: str) -> None:
 def formatted(value: Any, style: str) -> str:
     """`value` in this format, minus signs as minus signs, and no minus before a zero.
 
-    Raises EarthSignalsError where a number is asked for and `value` is none.
+    Raises EarthSignalsError where a number is asked for and `value` is none or not finite, or a text and it
+    holds more than one value.
     """
     word, _, digits = style.partition(" ")
     if word == "text":
+        if isinstance(value, (dict, list)):
+            raise EarthSignalsError(f"`{value!s:.60}` cannot be written as `text`, which needs one value")
         return str(value)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise EarthSignalsError(f"`{value}` cannot be written as `{style}`, which needs a number")
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        raise EarthSignalsError(
+            f"`{value!s:.60}` cannot be written as `{style}`, which needs a finite number"
+        )
     text = _WRITERS[word](float(value), int(digits or 0))
     if text.startswith("-") and not re.search(r"[1-9]", text):
         text = text[1:]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from typing import Any
+
+from earthsignals.storage import EarthSignalsError
 
 _WORDS = ("Zero", "One", "Two", "Three", "Four", "Five", "Six", "Seven", "Eight", "Nine")
 _SPECIAL = {
@@ -18,6 +21,8 @@ _SIGNS = {
     "°": r"$^\circ$",
     "σ": r"$\sigma$", "χ": r"$\chi$", "μ": r"$\mu$", "Δ": r"$\Delta$", "→": r"$\to$", "↑": r"$\uparrow$",
     "↓": r"$\downarrow$", "√": r"$\surd$",
+    "<": "$<$", ">": "$>$", "|": "$|$", "½": r"$\frac12$", "α": r"$\alpha$", "β": r"$\beta$",
+    "γ": r"$\gamma$", "λ": r"$\lambda$", "ε": r"$\varepsilon$", "µ": r"$\mu$",
     "∞": r"$\infty$", "≈": r"$\approx$", "’": "'", "“": "``", "”": "''",
 }  # fmt: skip
 _RAISED = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-", strict=True))
@@ -26,9 +31,16 @@ _LOWERED = dict(zip("₀₁₂₃₄₅₆₇₈₉", "0123456789", strict=True)
 
 def latex_text(text: str) -> str:
     """`text` for LaTeX's text mode: `7·10⁻⁸` as `7$\\cdot$10$^{-8}$`, `69 %` as `69~\\%`."""
-    escaped = "".join(_SPECIAL.get(sign, _SIGNS.get(sign, sign)) for sign in text)
+    escaped = "".join(_SPECIAL.get(sign, _SIGNS.get(sign, sign)) for sign in one_line(text))
     raised = re.sub(f"[{''.join(_RAISED)}]+", lambda m: f"$^{{{_plain(m[0], _RAISED)}}}$", escaped)
     return re.sub(f"[{''.join(_LOWERED)}]+", lambda m: f"$_{{{_plain(m[0], _LOWERED)}}}$", raised)
+
+
+def one_line(text: str) -> str:
+    """`text` without line breaks and control characters: an empty line ends a command's argument in LaTeX."""
+    # The no-break spaces of units are no breaks; `str.split` would take them for such.
+    printable = "".join(" " if unicodedata.category(sign) in ("Cc", "Zl", "Zp") else sign for sign in text)
+    return re.sub(" {2,}", " ", printable).strip(" ")
 
 
 def command_name(section: str, name: str) -> str:
@@ -41,7 +53,7 @@ def command_name(section: str, name: str) -> str:
 def numbers_tex(numbers: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
     """The text of `numbers.tex`: a command for each number, `…Interval` for its interval, `…Unit` for a unit.
 
-    `numbers` is what `collect` returns. Raises ValueError where two names would give one command.
+    `numbers` is what `collect` returns. Raises EarthSignalsError where two names would give one command.
     """
     lines = [r"% Written by the stage paper-fragments from files that runs wrote: \input it, edit nothing."]
     seen: set[str] = set()
@@ -53,7 +65,10 @@ def numbers_tex(numbers: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
                 if not entry.get(key):
                     continue
                 if command + end in seen:
-                    raise ValueError(f"two numbers would be called \\{command}{end}")
+                    raise EarthSignalsError(
+                        f"reports/paper/numbers.yaml: two numbers would be called \\{command}{end} in "
+                        f"LaTeX, by {section}.{name} and an earlier one; rename one of them"
+                    )
                 seen.add(command + end)
                 lines.append(rf"\newcommand{{\{command}{end}}}{{{latex_text(str(entry[key]))}}}")
     return "\n".join(lines) + "\n"

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from earthsignals.publication.sections.absent import may_lack
 from earthsignals.storage import EarthSignalsError, read_json
 
+_CLAIMS = "reports/claims.json"
 _PART = re.compile(r"(?P<name>[^\[\]]*)(\[(?P<pick>[^\]]*)\])?")
 
 
@@ -32,6 +34,10 @@ class Results:
         if file not in self._files:
             self._files[file] = read_json(self.root / file)
         return self._files[file]
+
+    def may_lack(self, file: str) -> bool:
+        """Whether keys may be missing: `file` is of a pipeline at a small scale (sections/absent.py)."""
+        return self.has(_CLAIMS) and may_lack(self.read(_CLAIMS), file)
 
     def find(self, file: str, key: str) -> Any:
         """What stands at `key`, or None."""
@@ -60,7 +66,7 @@ class Results:
                 [*parts[:place], parts[place] + end, *parts[place + 1 :]] for end in ("_low", "_high")
             ]
             ends = [_at(content, key_parts) for key_parts in around]
-            if all(isinstance(end, (int, float)) for end in ends):
+            if all(isinstance(end, (int, float)) and not isinstance(end, bool) for end in ends):
                 return ends[0], ends[1]
         return None
 
@@ -87,6 +93,9 @@ def _picked(rows: Any, pick: str) -> Any:
         return None
     if re.fullmatch(r"-?\d+", pick):
         return rows[int(pick)] if -len(rows) <= int(pick) < len(rows) else None
-    wanted = dict(pair.split("=", 1) for pair in pick.split(","))
-    fits = (row for row in rows if all(str(row.get(name)) == value for name, value in wanted.items()))
+    wanted = [pair.partition("=") for pair in pick.split(",")]
+    fits = (
+        row for row in rows
+        if isinstance(row, Mapping) and all(str(row.get(name)) == value for name, _, value in wanted)
+    )  # fmt: skip
     return next(fits, None)

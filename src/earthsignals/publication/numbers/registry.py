@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from earthsignals.params import ParamsError, Section, read_yaml, validate
@@ -44,6 +45,10 @@ def load_registry(path: str | Path) -> dict[str, dict[str, Entry]]:
     registry: dict[str, dict[str, Entry]] = {}
     for section, entries in read_yaml(path).items():
         registry[section] = {}
+        if section == "facts":
+            raise ParamsError(f"{source}: `facts` is the name of what facts.yaml holds; rename the section")
+        if not isinstance(entries, Mapping | None):
+            raise ParamsError(f"{source}: `{section}` is no section, expected names of numbers; mend it")
         for name, values in (entries or {}).items():
             if not _NAME.fullmatch(str(name)):
                 raise ParamsError(

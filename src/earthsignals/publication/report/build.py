@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jinja2
 from markupsafe import Markup
 
 from earthsignals.compute.mapping import progress
-from earthsignals.params import read_yaml
+from earthsignals.params import Section, read_yaml, validate
 from earthsignals.publication.report.claims import counted, grouped, read_claims
 from earthsignals.publication.report.figures import (
     RUN_ADDRESS,
@@ -21,7 +22,7 @@ from earthsignals.publication.report.figures import (
 )
 from earthsignals.publication.report.prose import CARDS, Prose, as_html
 from earthsignals.publication.report.views import packed_library, shown_views
-from earthsignals.storage import atomic_path
+from earthsignals.storage import EarthSignalsError, atomic_path
 
 PIPELINES = {
     "tdlas": "Methane from a laser scan",
@@ -38,8 +39,18 @@ CARD_TITLES = {"model": "Model card", "data": "Dataset card"}
 _THUMBNAIL = 640  # pixels, of the overview's pictures
 
 
+class Headline(Section):
+    """One line of the overview's table, from `reports/cards/headline.yaml`."""
+
+    pipeline: Literal[tuple(PIPELINES)]
+    says: str
+    value: str
+    format: str = "{:.2f}"
+    limit: str
+
+
 def write_report(root: Path, out: Path) -> list[Path]:
-    """Write `out/index.html` and `out/<pipeline>.html`, atomically, the same bytes each time.
+    """Write `out/index.html` and `out/<pipeline>.html`, the same bytes each time, once all of them are made.
 
     Args:
         root: the project; read are `reports`, `data/paper/figures` and `data/<pipeline>/pages`.
@@ -49,20 +60,19 @@ def write_report(root: Path, out: Path) -> list[Path]:
     """
     root, prose, captions = Path(root), Prose(root), read_captions(Path(root))
     environment, figures = _environment(), {}
-    written = []
+    pages: dict[str, str] = {}
     with progress("report", len(PAGES), "pages") as bar:
         for name in PIPELINES:
             figures[name] = shown_figures(root, BUNDLE, name, captions)
-            written.append(
-                _write(environment, "pipeline", out / f"{name}.html", name,
-                       **_pipeline(root, prose, name, figures[name]))
-            )  # fmt: skip
+            pages[name] = _page(environment, "pipeline", name, _pipeline(root, prose, name, figures[name]))
             bar.advance()
-        written.append(
-            _write(environment, "index", out / "index.html", "index", **_overview(root, prose, figures))
-        )
+        pages["index"] = _page(environment, "index", "index", _overview(root, prose, figures))
         bar.advance()
-    return sorted(written)
+    # All or none: pages that were made of different results would contradict one another.
+    for name, text in pages.items():
+        with atomic_path(out / f"{name}.html") as temporary:
+            temporary.write_text(text, encoding="utf-8", newline="\n")
+    return sorted(out / f"{name}.html" for name in pages)
 
 
 def _pipeline(root: Path, prose: Prose, name: str, figures: list[Shown]) -> dict[str, Any]:
@@ -101,21 +111,24 @@ def _lead(root: Path, name: str, figure: Shown) -> dict[str, Any]:
 
 
 def _first_paragraph(prose: Prose, name: str) -> Markup:
-    text = (prose.root / CARDS / f"{name}-about.md").read_text(encoding="utf-8").split("\n\n")[0]
+    text = prose.source(f"{name}-about").split("\n\n")[0]
     return Markup(as_html(prose.filled(text, f"{name}-about.md"), prefix=f"{name}-lead"))
 
 
 def _headline(root: Path, prose: Prose) -> list[dict[str, str]]:
     source = root / CARDS / "headline.yaml"
-    return [
-        {
-            "pipeline": row["pipeline"],
-            "says": row["says"],
-            "value": prose.interval(row["value"], row.get("format", "{:.2f}")),
-            "limit": prose.filled(row["limit"], str(source)),
-        }
-        for row in read_yaml(source)["rows"]
-    ]
+    rows = read_yaml(source).get("rows")
+    if not isinstance(rows, list):
+        raise EarthSignalsError(f"{source}: no list `rows`, expected the lines of the overview; restore it")
+    shown = []
+    for number, values in enumerate(rows):
+        row = validate(Headline, values, source=str(source), prefix=f"rows.{number}")
+        asked = f"{{{{ interval({row.value!r}, {row.format!r}) }}}}"
+        shown.append({
+            "pipeline": row.pipeline, "says": row.says,
+            "value": prose.filled(asked, str(source)), "limit": prose.filled(row.limit, str(source)),
+        })  # fmt: skip
+    return shown
 
 
 def _environment() -> jinja2.Environment:
@@ -133,8 +146,11 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def _write(environment: jinja2.Environment, template: str, path: Path, page: str, **shown: Any) -> Path:
-    text = environment.get_template(f"{template}.html.j2").render(page=page, **shown)
-    with atomic_path(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
-    return path
+def _page(environment: jinja2.Environment, template: str, page: str, shown: Mapping[str, Any]) -> str:
+    try:
+        return environment.get_template(f"{template}.html.j2").render(page=page, **shown) + "\n"
+    except (jinja2.TemplateError, TypeError, AttributeError) as error:
+        raise EarthSignalsError(
+            f"the page {page}.html cannot be made ({error}), expected whole sidecars in {BUNDLE.as_posix()}; "
+            "write them anew (`dvc repro paper-figures`)"
+        ) from None

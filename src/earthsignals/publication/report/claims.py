@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from earthsignals.storage import read_json
+from earthsignals.storage import EarthSignalsError, read_json
 
 CLAIMS = Path("reports/claims.json")
 VERDICTS = ("better", "reproduced", "not reproduced", "not measured")
+_TEXTS = {"pipeline", "claim", "source", "expected", "unit", "verdict", "how"}
 
 Row = Mapping[str, Any]
 
@@ -18,7 +19,28 @@ Row = Mapping[str, Any]
 def read_claims(root: Path) -> list[Row]:
     """The rows of `reports/claims.json`; empty where claims were not judged yet."""
     path = Path(root) / CLAIMS
-    return read_json(path)["claims"] if path.is_file() else []
+    if not path.is_file():
+        return []
+    content = read_json(path)
+    rows = content.get("claims") if isinstance(content, Mapping) else None
+    if not isinstance(rows, list) or not all(_is_row(row) for row in rows):
+        raise EarthSignalsError(
+            f"{path}: holds no judged claims, expected what `dvc repro paper-claims` writes; write it anew"
+        )
+    return rows
+
+
+def _is_row(row: Any) -> bool:
+    if not isinstance(row, Mapping) or not _TEXTS | {"measured", "ours"} <= set(row):
+        return False
+    numbers = [row.get(key) for key in ("measured", "low", "high", "beside")]
+    numbers = [each for value in numbers for each in (value if isinstance(value, list) else [value])]
+    texts = [row[key] for key in _TEXTS] + [row.get("because") or ""]
+    return (
+        all(isinstance(text, str) for text in texts)
+        and row["verdict"] in VERDICTS
+        and all(value is None or isinstance(value, (int, float)) for value in numbers)
+    )
 
 
 def counted(claims: Sequence[Row]) -> dict[str, int]:

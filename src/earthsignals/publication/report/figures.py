@@ -7,11 +7,12 @@ import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Annotated, Any
 
 from PIL import Image
+from pydantic import Field
 
-from earthsignals.params import read_yaml
+from earthsignals.params import Section, read_yaml, validate
 from earthsignals.publication.bundle import read_bundle
 from earthsignals.publication.report.prose import CARDS
 from earthsignals.storage import EarthSignalsError
@@ -46,6 +47,14 @@ class Shown:
         return self.width > WIDE
 
 
+class Caption(Section):
+    """The words of a figure."""
+
+    title: Annotated[str, Field(min_length=1)]
+    caption: Annotated[str, Field(min_length=1)]
+    alt: Annotated[str, Field(min_length=1)]
+
+
 def read_captions(root: Path) -> dict[str, Any]:
     """`reports/cards/figures.yaml`: pipeline → figure → title, caption, alt; `training` serves all."""
     return read_yaml(Path(root) / CAPTIONS)
@@ -58,6 +67,10 @@ def shown_figures(root: Path, bundle: Path, pipeline: str, captions: Mapping[str
         EarthSignalsError: a figure has no caption.
     """
     sidecars, own = read_bundle(root / bundle, pipeline), captions.get(pipeline) or {}
+    if not isinstance(own, Mapping):
+        raise EarthSignalsError(
+            f"{CAPTIONS}: `{pipeline}` holds `{own!s:.60}`, expected figures and their words; mend it"
+        )
     order = {name: place for place, name in enumerate(own)}
     names = sorted(sidecars, key=lambda name: (order.get(name, len(order)), name))
     return [
@@ -68,27 +81,28 @@ def shown_figures(root: Path, bundle: Path, pipeline: str, captions: Mapping[str
 
 def _caption(
     name: str, pipeline: str, own: Mapping[str, Any], captions: Mapping[str, Any]
-) -> Mapping[str, str]:
+) -> Caption:
     if name in own:
-        return own[name]
+        return validate(Caption, own[name], source=str(CAPTIONS), prefix=f"{pipeline}.{name}")
     beginning, _, rest = name.partition("_")
     if beginning != "training":
         raise EarthSignalsError(
             f"{CAPTIONS}: no entry for the figure `{name}` of {pipeline}, expected its title, caption "
             "and alt; add it"
         )
-    shared = captions["training"]
-    return shared | {"title": f"{shared['title']}: {rest}"} if rest else shared
+    shared = validate(Caption, captions.get("training"), source=str(CAPTIONS), prefix="training")
+    return shared.model_copy(update={"title": f"{shared.title}: {rest}"}) if rest else shared
 
 
 def _shown(
     root: Path, bundle: Path, pipeline: str, name: str, sidecar: Mapping[str, Any],
-    words: Mapping[str, str],
+    words: Caption,
 ) -> Shown:  # fmt: skip
     uri, width, height = webp(root / bundle / pipeline / f"{name}.png")
-    files = sorted(sidecar["files"], key=lambda file: _ORDER.index(PurePosixPath(file).suffix))
+    known = (file for file in sidecar["files"] if PurePosixPath(file).suffix in _ORDER)
+    files = sorted(known, key=lambda file: _ORDER.index(PurePosixPath(file).suffix))
     return Shown(
-        name=name, title=words["title"], caption=words["caption"], alt=words["alt"],
+        name=name, title=words.title, caption=words.caption, alt=words.alt,
         uri=uri, width=width, height=height,
         files=tuple((PurePosixPath(file).suffix[1:].upper(), from_reports(file)) for file in files),
         sidecar=from_reports(f"{bundle.as_posix()}/{pipeline}/{name}.json"), lineage=sidecar,
@@ -97,8 +111,14 @@ def _shown(
 
 def webp(path: Path, most: int = MOST_PIXELS) -> tuple[str, int, int]:
     """A picture as a data URI of WebP, no side longer than `most`; its width and height in pixels."""
-    with Image.open(path) as opened:
-        picture = opened.convert("RGB")
+    try:
+        with Image.open(path) as opened:
+            picture = opened.convert("RGB")
+    except OSError as error:  # damaged pictures are such errors, too
+        raise EarthSignalsError(
+            f"{path} cannot be read as a picture ({str(error).splitlines()[0][:120]}), expected a whole PNG; "
+            "draw it again (`dvc repro paper-figures`)"
+        ) from None
     picture.thumbnail((most, most), Image.Resampling.LANCZOS)
     stream = io.BytesIO()
     picture.save(stream, "WEBP", quality=QUALITY, method=4)

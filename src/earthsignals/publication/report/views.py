@@ -18,6 +18,9 @@ from earthsignals.pages import embedded, library, read_view
 MOST_BYTES = 1_700_000
 """Larger views stay out of the report, in a page of their own."""
 
+CHOSEN = {"clouds": ("scatter", "dendrogram")}
+"""Of a pipeline with many views, those that its page shows: all of them would weigh more than the rest of it."""
+
 
 @dataclass(frozen=True)
 class ShownView:
@@ -31,15 +34,16 @@ class ShownView:
 
 
 def shown_views(folder: Path) -> tuple[list[ShownView], list[str]]:
-    """The views of `data/<pipeline>/pages`, and the titles of those too large to stand in a report.
+    """The views of `data/<pipeline>/pages`, and the titles of those that are left to pages of their own.
 
     Returns:
         Both in the order of the files' names.
     """
     shown, large = [], []
+    chosen = CHOSEN.get(Path(folder).parent.name)
     for path in sorted(Path(folder).glob("[!.]*.json")):
         view = read_view(path)
-        if path.stat().st_size > MOST_BYTES:
+        if path.stat().st_size > MOST_BYTES or (chosen and path.stem not in chosen):
             large.append(view["title"])
             continue
         markup, script = embedded(view, f"view-{path.stem}")

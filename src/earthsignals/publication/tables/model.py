@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from earthsignals.publication.numbers import Results, formatted, interval
-
-DASH = "–"
+from earthsignals.publication.sections.absent import DASH
+from earthsignals.storage import EarthSignalsError
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,21 @@ def label(text: str) -> Cell:
 
 
 def number(
-    results: Results, file: str, key: str, style: str, *, bold: bool = False, alone: bool = False
+    results: Results, file: str, key: str, style: str, *, bold: bool = False, alone: bool = False,
+    needed: bool = False,
 ) -> Cell:
-    """The number at `key` with its interval, or `alone`; a dash where the file holds none there."""
+    """The number at `key` with its interval, or `alone`; a dash where the file holds none there.
+
+    Raises EarthSignalsError where what stands there is no finite number, or nothing does and it is `needed`.
+    """
     value = results.find(file, key)
+    if value is None and needed and not results.may_lack(file):
+        value = results.value(file, key)
     if value is None:
         return Cell(DASH)
     around = None if alone else results.interval(file, key)
-    ends = "" if around is None else interval(*(formatted(end, style) for end in around))
-    return Cell(formatted(value, style), ends, bold)
+    try:
+        ends = "" if around is None else interval(*(formatted(end, style) for end in around))
+        return Cell(formatted(value, style), ends, bold)
+    except EarthSignalsError as error:
+        raise EarthSignalsError(f"{file}: at `{key}`, {error}; write the file anew") from None

@@ -14,7 +14,7 @@ def overview(results: Results) -> Table:
     """One or two rows for each pipeline; smaller is better where the arrow points down."""
 
     def shown(file: str, key: str, style: str, bold: bool = False) -> Cell:
-        return number(results, file, key, style, bold=bold)
+        return number(results, file, key, style, bold=bold, needed=True)
 
     rows = [
         [

@@ -14,7 +14,7 @@ def real(results: Results) -> Table:
     """One or two rows for each pipeline."""
 
     def shown(file: str, key: str, style: str, bold: bool = False) -> Cell:
-        return number(results, file, key, style, bold=bold)
+        return number(results, file, key, style, bold=bold, needed=True)
 
     row_of = results.value(_CLOUDS, "probe_best_baseline_name")
     rows = [

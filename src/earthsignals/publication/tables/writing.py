@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from earthsignals.publication.numbers import latex_text
+from earthsignals.publication.numbers.latex import latex_text, one_line
 from earthsignals.publication.tables.model import Cell, Table
 
 _PARAGRAPH = r"p{0.45\linewidth}"
@@ -75,8 +75,8 @@ def _typst_cell(cell: Cell) -> str:
 
 
 def _quoted(text: str) -> str:
-    # Typst's strings know the same escapes as JSON's, but for \u; so characters stay as they are.
-    return json.dumps(text, ensure_ascii=False)
+    # Typst's strings know the same escapes as JSON's, but for \u and \b; so characters stay as they are.
+    return json.dumps(one_line(text), ensure_ascii=False)
 
 
 def _latex_cell(cell: Cell) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
+from earthsignals.pages.pictures import webp_uri
 from earthsignals.seismic.spectrogram.image import SpectrogramImage
 from earthsignals.seismic.store.packed import Store
 
@@ -50,12 +49,8 @@ def sheet(store: Store, rows: np.ndarray, image: SpectrogramImage, marks: np.nda
             place = whole[row * HEIGHT :, column * WIDTH :]
             place[:SPECTRUM, :WIDTH] = spectrogram(spectrum)
             place[SPECTRUM:HEIGHT, :WIDTH] = trace(waveform, marks[number])
-    stream = io.BytesIO()
     # One stream for all: a picture by itself would carry a header as long as its content.
-    Image.fromarray(whole).save(stream, "WEBP", quality=QUALITY, method=4)
-    return Sheet(
-        "data:image/webp;base64," + base64.b64encode(stream.getvalue()).decode("ascii"), columns, down
-    )
+    return Sheet(webp_uri(whole, QUALITY), columns, down)
 
 
 def spectrogram(values: np.ndarray) -> np.ndarray:

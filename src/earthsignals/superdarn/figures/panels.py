@@ -79,8 +79,8 @@ def show_error(axes: Axes, example: Example, lead: int, norm: Normalize, rim: fl
     x, y = place(seen.mlat, example.mlt(seen.mlon, lead))
     order = np.argsort(np.abs(error), kind="stable")  # the largest on top
     axes.scatter(
-        x[order], y[order], s=5, c=error[order], cmap=DIFFERENCES, norm=norm, linewidths=0.15,
-        edgecolors="0.4", zorder=3,
+        x[order], y[order], s=6, c=error[order], cmap=DIFFERENCES, norm=norm, linewidths=0.1,
+        edgecolors="0.7", zorder=3,
     )  # fmt: skip
     _count(axes, f"RMSE {np.sqrt(np.mean(error**2)):.0f} m/s")
 

@@ -1,4 +1,4 @@
-"""Long images for a page: thinned by block means, in whole numbers of few bytes, and masks as outlines."""
+"""Masks as outlines: the border of each connected piece, and the source that it belongs to."""
 
 from __future__ import annotations
 
@@ -10,35 +10,8 @@ from rasterio import features
 from scipy import ndimage
 from shapely.geometry import shape
 
-OFFSET = 20_000
-"""Code of 0 ppm m; 0 is no data."""
-SCORES = 254
-"""Steps of a probability; 0 is no data."""
 CORNERS = np.ones((3, 3), bool)
 """Pixels that touch at a corner belong together."""
-
-
-def thinned(values: np.ndarray, step: int) -> np.ndarray:
-    """Means over blocks of step × step pixels, of those that are known; NaN where none is."""
-    rows, columns = (-(-side // step) for side in values.shape)
-    missing = ((0, rows * step - values.shape[0]), (0, columns * step - values.shape[1]))
-    blocks = np.pad(values.astype(float), missing, constant_values=np.nan)
-    blocks = blocks.reshape(rows, step, columns, step)
-    known = np.isfinite(blocks)
-    count, total = known.sum((1, 3)), np.where(known, blocks, 0).sum((1, 3))
-    return np.where(count, total / np.maximum(count, 1), np.nan)
-
-
-def coded_ppm_m(values: np.ndarray) -> np.ndarray:
-    """Enhancements in whole ppm m, uint16 from OFFSET, clipped at what fits."""
-    whole = np.clip(np.rint(np.nan_to_num(values)) + OFFSET, 1, np.iinfo(np.uint16).max)
-    return np.where(np.isfinite(values), whole, 0).astype(np.uint16)
-
-
-def coded_score(values: np.ndarray) -> np.ndarray:
-    """Probabilities as uint8: 1 + SCORES · p."""
-    whole = 1 + np.rint(SCORES * np.clip(np.nan_to_num(values), 0, 1))
-    return np.where(np.isfinite(values), whole, 0).astype(np.uint8)
 
 
 def owners(mask: np.ndarray, sources: Sequence[tuple[float, float]], reach: float) -> np.ndarray:

@@ -10,7 +10,7 @@ import pytest
 
 from earthsignals import figures
 from earthsignals.figures import artists
-from earthsignals.figures.source_data import MOST_CELLS, MOST_ROWS, source_data
+from earthsignals.figures.source_data import MOST_CELLS, MOST_ROWS, source_data, write_source_data
 from earthsignals.figures.thinning import thin_image
 
 X = np.array([1.0, 10.0, 100.0])
@@ -230,3 +230,12 @@ def test_many_images_together_stay_small(tmp_path):
         first = path.read_bytes()
         assert figures.write_source_data(figure, path).read_bytes() == first
     assert len(first) < 3_000_000
+
+
+def test_gaps_in_error_bars_and_names_with_signs_are_kept(axes, tmp_path):
+    axes.errorbar([1, 2], [1, np.nan], [[1, np.nan], [1, 2]], label="run #1")
+    axes.boxplot([[1, 2, 3]])
+    path = write_source_data(axes.figure, tmp_path / "a.csv")
+    rows = pd.read_csv(path, comment="#")
+    bars = rows[rows.series == "run No. 1"]
+    assert bars.y_high.tolist()[0] == 2 and bars.y_high.isna().tolist() == [False, True]

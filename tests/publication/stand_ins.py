@@ -95,7 +95,11 @@ def _dvc_files(root: Path, pipelines: Sequence[str]) -> None:
             "outs": [{"path": pictures, "md5": "f" * 32 + ".dir"}],
         }
         stages[f"{pipeline}-figures"] = {"cmd": f"{script}/figures.py", "outs": [pictures]}
-    stages["paper-figures"] = {"cmd": "python stages/paper/figures.py", "outs": ["data/paper/figures"]}
+    stages["paper-figures"] = {
+        "cmd": "python stages/paper/figures.py",
+        "deps": [f"reports/{pipeline}/figures" for pipeline in pipelines],
+        "outs": ["data/paper/figures"],
+    }
     # JSON is YAML.
     (root / "dvc.yaml").write_text(json.dumps({"stages": stages}, indent=1))
     (root / "dvc.lock").write_text(json.dumps({"schema": "2.0", "stages": locked}, indent=1))

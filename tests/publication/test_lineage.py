@@ -11,6 +11,7 @@ import pytest
 
 from earthsignals.publication.lineage import Lineage, digest, drawn_by, figure_lineage
 from earthsignals.storage import EarthSignalsError, md5_path
+from earthsignals.tracking.trace.lock import Lock, LockedStage
 
 from ..project import ROOT
 from .stand_ins import COMMIT, make_project
@@ -57,6 +58,15 @@ def test_a_run_whose_record_is_not_here_is_left_out(project: Path, tmp_path: Pat
     (tmp_path / "dvc.lock").write_text((project / "dvc.lock").read_text())
     known = Lineage(tmp_path)
     assert known.runs(known.stage("plume")) == []
+
+
+def test_a_judgement_is_nearer_than_the_model_that_it_judges() -> None:
+    """Figures read both; whichever they name first, the run that made the judgement stands first."""
+    train = LockedStage("a-train", "", outs={"model.pt": "1" * 32})
+    judge = LockedStage("a-evaluate", "", deps={"model.pt": "1" * 32}, outs={"judged.h5": "2" * 32})
+    draw = LockedStage("a-figures", "", deps={"model.pt": "1" * 32, "judged.h5": "2" * 32})
+    lock = Lock({stage.name: stage for stage in (train, draw, judge)})
+    assert [stage.name for stage in lock.upstream(draw)] == ["a-evaluate", "a-train"]
 
 
 def test_figures_that_no_stage_drew_are_refused(project: Path) -> None:

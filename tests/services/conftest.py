@@ -29,7 +29,7 @@ chromium = _shared("chromium")
 
 @pytest.fixture(scope="module")
 def browser(chromium: dict[str, str]) -> Iterator[Any]:
-    """Chromium for the tests of one file: Playwright's loop runs in this thread, and files may have their own."""
+    """Chromium for the tests of one file: Playwright's loop runs in this thread until they are done."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

@@ -17,6 +17,7 @@ from PIL import Image
 
 from earthsignals.publication.bundle import write_bundle
 from earthsignals.publication.report import PAGES, write_report
+from earthsignals.publication.report.views import CHOSEN
 
 from ..project import ROOT
 from ..publication.stand_ins import PIPELINES, committed, make_project, plain
@@ -268,4 +269,5 @@ def _view(folder: Path, pipeline: str) -> None:
 
     drawn = figure(width=500, height=260)
     drawn.line([1, 2, 3], [2, 1, 3])
-    write_page(folder / "line", f"A line of {pipeline}", "It goes down and up.", Page(drawn))
+    name = CHOSEN.get(pipeline, ("line",))[0]
+    write_page(folder / name, f"A line of {pipeline}", "It goes down and up.", Page(drawn))

@@ -120,7 +120,8 @@ def _error_bars(container: ErrorbarContainer) -> Series:
         columns = {"x": _plain(line.get_xdata(False)), "y": _plain(line.get_ydata(False))}
     directions = [axis for axis in "xy" if getattr(container, f"has_{axis}err")]
     for axis, collection in zip(directions, bars, strict=True):
-        ends = np.array([_plain(segment) for segment in collection.get_segments()]).reshape(-1, 2, 2)
+        # Not get_segments, which leaves out ends that are unknown.
+        ends = np.array([_plain(path.vertices) for path in collection.get_paths()]).reshape(-1, 2, 2)
         along = "xy".index(axis)
         across = "yx"[along]
         columns.setdefault(across, ends[:, 0, 1 - along])

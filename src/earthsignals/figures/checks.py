@@ -92,10 +92,11 @@ def _has_numbers(axis: Axis) -> bool:
 def _said_nearby(axes: Axes, name: str, fields: list[Axes]) -> bool:
     """Whether the figure, or another panel of the same row (column, for x), carries the label."""
     holder = axes.get_figure(root=False)
-    if any(getattr(figure, f"get_sup{name}label")() for figure in (holder, axes.get_figure(root=True))):
+    figures = (holder, axes.get_figure(root=True)) if name in ("x", "y") else ()
+    if any(getattr(figure, f"get_sup{name}label")() for figure in figures):
         return True
     return any(
-        getattr(one, f"get_{name}label")()
+        (one.xaxis if name in ("x", "theta") else one.yaxis).get_label_text()
         for one in fields
         if one.get_figure(root=False) is holder and _aligned(axes, one, name)
     )

@@ -138,7 +138,8 @@ def _shown(axes: Axes) -> bool:
 
 def _unique(drawn: list[Series]) -> list[Series]:
     """Name what has no label by its kind, and number what would share a name."""
-    names = [_clean(series.name or series.kind) for series in drawn]
+    # Readers take what stands behind a # for a comment, in the midst of a row, too.
+    names = [_clean(series.name or series.kind).replace("#", "No. ") for series in drawn]
     for k, series in enumerate(drawn):
         earlier = names[:k].count(names[k])
         # What is in the legend keeps its name; a second thing of that name is told from it.
@@ -169,7 +170,7 @@ def _words(axis: Axis) -> str:
         return ""
     formatter = axis.get_major_formatter()
     places = axis.get_majorticklocs()
-    words = [(place, text) for place, text in zip(places, formatter.format_ticks(places), strict=True)]
+    words = [(place, str(text)) for place, text in zip(places, formatter.format_ticks(places), strict=True)]
     if not any(letter.isalpha() for _, text in words for letter in text):
         return ""
     return ", ".join(f"{place:.7g} = {text}" for place, text in words if text)

@@ -25,9 +25,10 @@ _SIDECAR = {"stage": str, "drawn_by": dict, "files": dict, "deps": dict, "runs":
 
 
 def pipelines(root: Path) -> list[str]:
-    """The pipelines that draw figures, in the order of `dvc.yaml`."""
-    names = (re.fullmatch(r"(\w+)-figures", stage) for stage in read_stages(root))
-    return [name[1] for name in names if name and name[1] != "paper"]
+    """The pipelines on whose figures the stage `paper-figures` depends, in its order."""
+    deps = read_stages(root).get("paper-figures", {}).get("deps", [])
+    names = (re.fullmatch(r"reports/(\w+)/figures", str(path)) for path in deps)
+    return [name[1] for name in names if name]
 
 
 def find_figures(root: Path, pipeline: str) -> dict[str, list[str]]:

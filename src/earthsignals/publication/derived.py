@@ -44,8 +44,8 @@ def derive(text: str, files: Files, source: str = "reports/claims.yaml") -> Valu
     except Exception as error:  # whatever a wrong number does to a network's sizes
         reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
         raise EarthSignalsError(
-            f"{source}: `derived: {text}` cannot be called ({reason}); correct the values in brackets, or write "
-            "the files anew that it reads (see src/earthsignals/publication/derived.py)"
+            f"{source}: `derived: {text}` cannot be called ({reason}); correct the values in brackets, "
+            "or write the files anew that it reads (see src/earthsignals/publication/derived.py)"
         ) from None
     if value is not None and not _numbers(value):
         raise EarthSignalsError(
@@ -86,6 +86,17 @@ def product(files: Files, *factors: float) -> float:
 def quotient(files: Files, above: float, below: float) -> float:
     """One stated number over another."""
     return above / below
+
+
+@_derived
+def high_over_low_snr(files: Files) -> float | None:
+    """Mean squared error through 128 numbers, of the highest signal-to-noise ratios over the lowest."""
+    metrics = files("reports/seismic/metrics.json") or {}
+    groups = metrics.get("groups", {}).get("snr", {}).get("128")
+    if not groups:
+        return None
+    ordered = sorted(groups, key=lambda name: float(name.partition("..")[0]))
+    return groups[ordered[-1]]["model"] / groups[ordered[0]]["model"]
 
 
 @_derived

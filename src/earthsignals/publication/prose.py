@@ -11,7 +11,9 @@ import re
 from collections.abc import Callable
 
 _JINJA = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
-_SPOKEN = re.compile(r"""\b(?:alt|title|aria-label|aria-description|placeholder)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
+_SPOKEN = re.compile(
+    r"""\b(?:alt|title|aria-label|aria-description|placeholder)\s*=\s*(?:"([^"]*)"|'([^']*)')"""
+)
 _TAG = re.compile(r"<[^>\n]*>")
 _MARKDOWN = [
     # First, before blanks that other patterns leave look like it: indented code, after an empty line.

@@ -24,7 +24,10 @@ TEXTS = {
 }
 """Where prose stands, by patterns from the project's root, and of which kind it is."""
 
-_NUMBER = re.compile(r"(?<![\w.,])(?:\d{1,3}(?:[,\u202f]\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+−]?\d+)?|(?<![\w.,)\]])\.\d+|[¼-¾⅐-⅞]")
+_NUMBER = re.compile(
+    r"(?<![\w.,])(?:\d{1,3}(?:[,\u202f]\d{3})+|\d+)(?:\.\d+)?(?:[eE][-+−]?\d+)?"
+    r"|(?<![\w.,)\]])\.\d+|[¼-¾⅐-⅞]"
+)
 _NAME = re.compile(r"\b(?:[^\W\d_]+[-/]?\d[\w.+/-]*|\d-?D\b|\d[AB]\b|\d+(?:st|nd|rd|th)\b)")
 _GAP = r"[\s\u00a0\u202f~]*"
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
+import numpy as np
 from PIL import Image
 from pydantic import Field
 
+from earthsignals.pages.pictures import webp_uri
 from earthsignals.params import Section, read_yaml, validate
 from earthsignals.publication.bundle import read_bundle
 from earthsignals.publication.report.prose import CARDS
@@ -120,9 +120,7 @@ def webp(path: Path, most: int = MOST_PIXELS) -> tuple[str, int, int]:
             "draw it again (`dvc repro paper-figures`)"
         ) from None
     picture.thumbnail((most, most), Image.Resampling.LANCZOS)
-    stream = io.BytesIO()
-    picture.save(stream, "WEBP", quality=QUALITY, method=4)
-    return "data:image/webp;base64," + base64.b64encode(stream.getvalue()).decode("ascii"), *picture.size
+    return webp_uri(np.asarray(picture), QUALITY), *picture.size
 
 
 def from_reports(path: str) -> str:

@@ -19,7 +19,7 @@ MOST_BYTES = 1_700_000
 """Larger views stay out of the report, in a page of their own."""
 
 CHOSEN = {"clouds": ("scatter", "dendrogram")}
-"""Of a pipeline with many views, those that its page shows: all of them would weigh more than the rest of it."""
+"""Of a pipeline with many views, those that its page shows: all would outweigh the rest of it."""
 
 
 @dataclass(frozen=True)

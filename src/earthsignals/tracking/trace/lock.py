@@ -73,17 +73,25 @@ class Lock:
         }
 
     def upstream(self, stage: LockedStage) -> list[LockedStage]:
-        """Every stage that `stage` rests upon, the nearest first, each once."""
+        """Every stage that `stage` rests upon, each once: the nearest first, and none before its users."""
         found: dict[str, LockedStage] = {}
+        below: dict[str, set[str]] = {}
         queue = [stage]
         while queue:
             nearer = queue.pop(0)
-            for makers in self.makers(nearer).values():
-                for maker in makers:
-                    if maker.name not in found and maker.name != stage.name:
-                        found[maker.name] = maker
-                        queue.append(maker)
-        return list(found.values())
+            makers = {maker.name: maker for each in self.makers(nearer).values() for maker in each}
+            makers.pop(nearer.name, None)
+            below[nearer.name] = set(makers)
+            for name, maker in makers.items():
+                if name not in found and name != stage.name:
+                    found[name] = maker
+                    queue.append(maker)
+        ordered: list[LockedStage] = []
+        while found:
+            used = set().union(*(below[name] for name in found))
+            # A lock in which each is used by another goes in a circle: DVC refuses to write such a one.
+            ordered.append(found.pop(next((name for name in found if name not in used), next(iter(found)))))
+        return ordered
 
     def users(self, path: str) -> list[tuple[LockedStage, str]]:
         """The stages that read `path`, or a folder with it, or a part of it; and the dep by which they do."""

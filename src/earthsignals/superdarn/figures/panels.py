@@ -26,7 +26,8 @@ from earthsignals.superdarn.figures.inputs import Example
 DPI = 128
 STEP_KV = 6.0
 """From an equipotential to the next."""
-DIFFERENCES = "RdBu_r"
+DIFFERENCES = "coolwarm"
+"""Grey in the middle: a dot without error is seen on the white dial without an edge around it."""
 
 
 def dials(across: int, down: int = 1, *, height: float = 2.55) -> tuple[Figure, np.ndarray]:
@@ -79,9 +80,8 @@ def show_error(axes: Axes, example: Example, lead: int, norm: Normalize, rim: fl
     x, y = place(seen.mlat, example.mlt(seen.mlon, lead))
     order = np.argsort(np.abs(error), kind="stable")  # the largest on top
     axes.scatter(
-        x[order], y[order], s=6, c=error[order], cmap=DIFFERENCES, norm=norm, linewidths=0.1,
-        edgecolors="0.7", zorder=3,
-    )  # fmt: skip
+        x[order], y[order], s=6, c=error[order], cmap=DIFFERENCES, norm=norm, linewidths=0, zorder=3
+    )
     _count(axes, f"RMSE {np.sqrt(np.mean(error**2)):.0f} m/s")
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 import pytest
@@ -60,3 +61,16 @@ def wait_until_healthy(
                 return
         except OSError:
             time.sleep(0.3)
+
+
+def watched_tab(browser: Any, height: int) -> Iterator[Any]:
+    """An empty tab; at its end fails for an error of a page, or for anything that it asked of a network."""
+    tab = browser.new_page(viewport={"width": 1240, "height": height})
+    tab.set_default_timeout(60_000)
+    wrong: list[str] = []
+    tab.on("pageerror", lambda error: wrong.append(str(error)))
+    tab.on("console", lambda said: wrong.append(said.text) if said.type in ("error", "warning") else None)
+    tab.on("request", lambda r: None if r.url.startswith(("file:", "data:")) else wrong.append(r.url))
+    yield tab
+    tab.close()
+    assert not wrong, wrong

@@ -22,6 +22,7 @@ from earthsignals.clouds.pages import VIEWS, write
 
 from ..clouds.pictured import made_inputs
 from ..project import ROOT
+from .service import watched_tab
 
 PICTURES = ROOT / "reports" / "pages"
 
@@ -80,15 +81,7 @@ def pages(inputs: Inputs, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def page(browser: Any) -> Iterator[Any]:
     """An empty tab that fails the test for an error of a page, or for anything that it asks of a network."""
-    tab = browser.new_page(viewport={"width": 1240, "height": 1000})
-    tab.set_default_timeout(60_000)
-    wrong: list[str] = []
-    tab.on("pageerror", lambda error: wrong.append(str(error)))
-    tab.on("console", lambda said: wrong.append(said.text) if said.type in ("error", "warning") else None)
-    tab.on("request", lambda r: None if r.url.startswith(("file:", "data:")) else wrong.append(r.url))
-    yield tab
-    tab.close()
-    assert not wrong, wrong
+    yield from watched_tab(browser, 1000)
 
 
 @pytest.mark.parametrize("name", VIEWS)

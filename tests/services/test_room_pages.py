@@ -28,6 +28,7 @@ from ..project import ROOT
 from ..seismic import paged as seismic_stand_ins
 from ..superdarn import pictured as superdarn_stand_ins
 from ..tdlas import paged as tdlas_stand_ins
+from .service import watched_tab
 
 PICTURES = ROOT / "reports" / "pages"
 VIEWS = [
@@ -72,15 +73,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def page(browser: Any) -> Iterator[Any]:
     """An empty tab that fails the test for an error of a page, or for anything that it asks of a network."""
-    tab = browser.new_page(viewport={"width": 1240, "height": 900})
-    tab.set_default_timeout(60_000)
-    wrong: list[str] = []
-    tab.on("pageerror", lambda error: wrong.append(str(error)))
-    tab.on("console", lambda said: wrong.append(said.text) if said.type in ("error", "warning") else None)
-    tab.on("request", lambda r: None if r.url.startswith(("file:", "data:")) else wrong.append(r.url))
-    yield tab
-    tab.close()
-    assert not wrong, wrong
+    yield from watched_tab(browser, 900)
 
 
 @pytest.mark.parametrize(("room", "name"), VIEWS)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from earthsignals.publication.facts import load_facts
+from earthsignals.publication.facts import FACTS, load_facts
 from earthsignals.publication.numbers import Results, collect, load_registry, numbers_tex
 from earthsignals.publication.sections.absent import DASH
 from earthsignals.publication.sections.claims import SEEDS
@@ -14,7 +14,6 @@ from earthsignals.publication.tables import TABLES, Cell, Table, to_latex, to_ty
 from earthsignals.storage import EarthSignalsError, atomic_directory, write_json
 
 REGISTRY = Path("reports/paper/numbers.yaml")
-FACTS = Path("reports/paper/facts.yaml")
 
 
 def write_fragments(root: str | Path, out: str | Path) -> list[str]:

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from earthsignals.publication.claims import VERDICTS
 from earthsignals.storage import EarthSignalsError, read_json
 
 CLAIMS = Path("reports/claims.json")
-VERDICTS = ("better", "reproduced", "not reproduced", "not measured")
 _TEXTS = {"pipeline", "claim", "source", "expected", "unit", "verdict", "how"}
 
 Row = Mapping[str, Any]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from earthsignals.publication.claims import VERDICTS
 from earthsignals.publication.sections.words import Numbers, table
 
 SEEDS = {
@@ -10,7 +11,6 @@ SEEDS = {
     "seismic": "the autoencoder of spectrograms", "clouds": "the triplets of cloud tiles",
     "superdarn": "the drift forecast's configuration and weights",
 }
-VERDICTS = ("better", "reproduced", "not reproduced", "not measured")
 
 
 def results(judged: Numbers) -> str:

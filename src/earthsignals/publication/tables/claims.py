@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from earthsignals.publication.claims import VERDICTS
 from earthsignals.publication.numbers import Results, formatted
 from earthsignals.publication.tables.model import DASH, Cell, Table
 
 FILE = "reports/claims.json"
-VERDICTS = ("better", "reproduced", "not reproduced", "not measured")
 _SMALL = 1e-4
 NAMES = {
     "tdlas": "laser scans", "plume": "plumes", "seismic": "earthquakes", "clouds": "clouds",
